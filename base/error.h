@@ -43,8 +43,11 @@ class [[nodiscard]] Error {
   }
 
   Origin origin() const { return origin_; }
+
   Kind kind() const { return kind_; }
+
   int sys_errno() const { return sys_errno_; }  // 0: the kernel was not asked
+
   const std::string& what() const { return what_; }
 
  private:
@@ -62,7 +65,8 @@ inline tl::unexpected<Error> fail(Origin origin, Kind kind, std::string what) {
   return tl::unexpected<Error>(Error(origin, kind, std::move(what)));
 }
 
-// A failed system call of this host: kind is derived from the errno, its text is appended to `call`.
+// A failed system call of this host: kind is derived from the errno, its text is appended to
+// `call`.
 Error errno_error(std::string_view call, int sys_errno);
 
 inline tl::unexpected<Error> fail_errno(std::string_view call, int sys_errno) {
@@ -74,8 +78,8 @@ inline tl::unexpected<Error> fail_errno(std::string_view call, int sys_errno) {
 #define ZVM_CAT2(a, b) a##b
 #define ZVM_CAT(a, b) ZVM_CAT2(a, b)
 
-#define ZVM_TRY_IMPL(ret, tmp, decl, expr)                      \
-  auto tmp = (expr);                                            \
+#define ZVM_TRY_IMPL(ret, tmp, decl, expr)                            \
+  auto tmp = (expr);                                                  \
   if (!tmp) ret tl::unexpected<::zvm::Error>(std::move(tmp).error()); \
   decl = *std::move(tmp)
 
@@ -85,13 +89,13 @@ inline tl::unexpected<Error> fail_errno(std::string_view call, int sys_errno) {
 #define ZVM_CO_TRY(decl, expr) ZVM_TRY_IMPL(co_return, ZVM_CAT(try_, __LINE__), decl, expr)
 
 // For Status: nothing to declare.
-#define ZVM_CHECK_OK(expr)                                                              \
-  do {                                                                                  \
-    auto status_ = (expr);                                                              \
-    if (!status_) return tl::unexpected<::zvm::Error>(std::move(status_).error());      \
+#define ZVM_CHECK_OK(expr)                                                         \
+  do {                                                                             \
+    auto status_ = (expr);                                                         \
+    if (!status_) return tl::unexpected<::zvm::Error>(std::move(status_).error()); \
   } while (false)
-#define ZVM_CO_CHECK_OK(expr)                                                           \
-  do {                                                                                  \
-    auto status_ = (expr);                                                              \
-    if (!status_) co_return tl::unexpected<::zvm::Error>(std::move(status_).error());   \
+#define ZVM_CO_CHECK_OK(expr)                                                         \
+  do {                                                                                \
+    auto status_ = (expr);                                                            \
+    if (!status_) co_return tl::unexpected<::zvm::Error>(std::move(status_).error()); \
   } while (false)

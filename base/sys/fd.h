@@ -11,7 +11,9 @@ namespace zvm {
 class [[nodiscard]] UniqueFd {
  public:
   UniqueFd() = default;
+
   explicit UniqueFd(int fd) noexcept : fd_(fd) {}
+
   UniqueFd(UniqueFd&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
 
   UniqueFd& operator=(UniqueFd&& o) noexcept {
@@ -25,6 +27,7 @@ class [[nodiscard]] UniqueFd {
   ~UniqueFd() { reset(); }
 
   int get() const noexcept { return fd_; }
+
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
 
   void reset(int fd = -1) noexcept {
@@ -41,6 +44,7 @@ class [[nodiscard]] UniqueFd {
 // A descriptor owned by somebody else, who must outlive the use.
 struct FdRef {
   FdRef(const UniqueFd& f) noexcept : fd(f.get()) {}  // NOLINT(google-explicit-constructor)
+
   explicit FdRef(int raw) noexcept : fd(raw) {}
 
   int fd;
