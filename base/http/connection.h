@@ -58,12 +58,17 @@ class Connection {
 
  private:
   Task<Result<size_t>> fill(Deadline deadline, Stop* stop);
+  Task<Result<bool>> fill_line(Deadline deadline, Stop* stop);
+  Task<Result<size_t>> read_chunked(std::span<std::byte> into, Deadline deadline, Stop* stop);
+  void begin_body(const Framing& framing, size_t head_size);
 
   Loop& loop_;
   UniqueFd socket_;
   Limits limits_;
   std::string buffer_;
   size_t begin_ = 0;
+  size_t next_fill_ = 4 * 1024;
+  Origin peer_ = Origin::kClient;  // whose fault a broken message is
   Framing reading_;
   uint64_t left_ = 0;  // kLength: bytes of the body not yet read
   bool body_done_ = true;
