@@ -27,5 +27,7 @@ Task<Result<UniqueFd>> connect_to(
     Loop& loop, Address address, Deadline deadline, Stop* stop = nullptr);
 // Numeric text of the peer: "127.0.0.1:51234", or "unix".
 std::string peer_text(FdRef socket);
+// The same of this end: tells the port that ":0" became.
+std::string local_text(FdRef socket);
 
 }  // namespace zvm
