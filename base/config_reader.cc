@@ -1,0 +1,390 @@
+#include "base/config_reader.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <limits>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/sys/fd.h"
+#include "base/uri.h"
+
+#define TOML_EXCEPTIONS 0
+#define TOML_HEADER_ONLY 1
+#define TOML_ENABLE_FORMATTERS 0
+#define TOML_MAX_NESTED_VALUES 16
+#include <toml++/toml.h>
+
+namespace zvm {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr size_t kMaxFile = 1 << 20;
+constexpr unsigned kMaxNesting = 16;
+
+struct Unit {
+  std::string_view name;
+  uint64_t factor;
+};
+
+constexpr uint64_t kK = 1000, kKi = 1024;
+constexpr std::array kSizes{Unit{"TiB", kKi* kKi* kKi* kKi}, Unit{"GiB", kKi* kKi* kKi},
+    Unit{"MiB", kKi* kKi}, Unit{"KiB", kKi}, Unit{"TB", kK* kK* kK* kK}, Unit{"GB", kK* kK* kK},
+    Unit{"MB", kK* kK}, Unit{"kB", kK}, Unit{"KB", kK}, Unit{"B", 1}, Unit{"", 1}};
+// In milliseconds.
+constexpr std::array kDurations{Unit{"d", 86'400'000}, Unit{"h", 3'600'000}, Unit{"min", 60'000},
+    Unit{"m", 60'000}, Unit{"s", 1000}, Unit{"ms", 1}, Unit{"", 1000}};
+
+// "<digits><unit>" -> digits * factor; nullopt where it is not that or does not fit.
+template <size_t N>
+std::optional<uint64_t> parse_with_unit(std::string_view text, const std::array<Unit, N>& units) {
+  uint64_t n = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (ec != std::errc()) return std::nullopt;
+  const std::string_view unit = text.substr(static_cast<size_t>(end - text.data()));
+  for (const Unit& u : units) {
+    if (u.name != unit) continue;
+    if (n > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) / u.factor)
+      return std::nullopt;
+    return n * u.factor;
+  }
+  return std::nullopt;
+}
+
+std::string quoted(std::string_view text) {
+  return "\"" + std::string(text.substr(0, 100)) + "\"";
+}
+
+// Looks at the text before toml++ does.
+// SECURITY: toml++ 3.3 runs into undefined behaviour on letters outside strings that are not ASCII,
+// and nests tables as deep as a key has dots, to the end of the stack. This walk knows strings and
+// comments as TOML 1.0 has them; where a text is malformed the parser stops no later than the walk
+// goes wrong.
+class Precheck {
+ public:
+  explicit Precheck(std::string_view text) : text_(text) {}
+
+  // What is wrong, or null; at() says where.
+  const char* run() {
+    if (text_.size() > kMaxFile) return "the file is longer than 1 MiB";
+    if (!is_utf8(text_)) return "the file is not UTF-8, or has a NUL byte";
+    unsigned dots = 0;  // of the key or value that the walk is in
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      if (c == '#') {
+        at_ = std::min(text_.find('\n', at_), text_.size());
+        continue;
+      }
+      if (c == '"' || c == '\'') {
+        skip_string(c);
+        continue;
+      }
+      if (static_cast<unsigned char>(c) >= 0x80)
+        return "a letter that is not ASCII outside of strings and comments";
+      if (std::string_view("\n=,[{").find(c) != std::string_view::npos) dots = 0;
+      if (c == '.' && ++dots > kMaxNesting) return "a key of too many parts";
+      ++at_;
+    }
+    return nullptr;
+  }
+
+  size_t at() const { return std::min(at_, text_.size()); }
+
+ private:
+  void skip_string(char quote) {
+    const std::string three(3, quote);
+    const bool lines = text_.substr(at_, 3) == three;
+    at_ += lines ? 3 : 1;
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      if (quote == '"' && c == '\\') {
+        at_ += 2;
+      } else if (lines && text_.substr(at_, 3) == three) {
+        at_ += 3;
+        // Two more quotes may belong to the text before the three that end it.
+        for (int i = 0; i < 2 && at_ < text_.size() && text_[at_] == quote; ++i) ++at_;
+        return;
+      } else if (!lines && (c == quote || c == '\n')) {
+        ++at_;
+        return;
+      } else {
+        ++at_;
+      }
+    }
+  }
+
+  std::string_view text_;
+  size_t at_ = 0;
+};
+
+std::string place(const std::string& file, const toml::source_position& at) {
+  return file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": ";
+}
+
+toml::source_position position_of(std::string_view text, size_t offset) {
+  const std::string_view before = text.substr(0, offset);
+  const size_t line_start = before.rfind('\n') + 1;  // npos + 1 = 0
+  toml::source_position at;
+  at.line = static_cast<toml::source_index>(1 + std::count(before.begin(), before.end(), '\n'));
+  at.column = static_cast<toml::source_index>(offset - line_start + 1);
+  return at;
+}
+
+std::string join(std::string_view table, std::string_view key) {
+  std::string path(table);
+  if (!path.empty()) path += '.';
+  return path.append(key);
+}
+
+bool is_below(std::string_view path, std::string_view parent) {
+  return path.size() > parent.size() && path.substr(0, parent.size()) == parent &&
+         path[parent.size()] == '.';
+}
+
+}  // namespace
+
+struct ConfigFile::Impl {
+  std::string name;
+  toml::table root;
+  std::map<std::string, std::set<std::string>, std::less<>> read;  // table -> keys read of it
+  std::optional<Error> first;
+
+  void note(const toml::node* node, const std::string& what) {
+    if (first) return;
+    const auto at = node != nullptr ? node->source().begin : toml::source_position{};
+    first.emplace(Origin::kHost, Kind::kInvalid, place(name, at) + what);
+  }
+
+  const toml::table* find_table(std::string_view path) {
+    const toml::table* table = &root;
+    while (!path.empty()) {
+      const size_t dot = std::min(path.find('.'), path.size());
+      const toml::node* node = table->get(path.substr(0, dot));
+      path.remove_prefix(std::min(dot + 1, path.size()));
+      if (node == nullptr) return nullptr;
+      table = node->as_table();
+      if (table == nullptr) {
+        note(node, "this is not a table");
+        return nullptr;
+      }
+    }
+    return table;
+  }
+
+  const toml::node* find(const std::string& table, const char* key) {
+    read[table].insert(key);
+    const toml::table* t = find_table(table);
+    return t != nullptr ? t->get(key) : nullptr;
+  }
+
+  // The text of a value, or null after a note.
+  const std::string* text_of(const std::string& path, const toml::node& node) {
+    const auto* text = node.as_string();
+    if (text == nullptr) {
+      note(&node, path + " is not a string");
+    } else if (text->get().find('\0') != std::string::npos) {
+      note(&node, path + " has a NUL byte");
+    } else {
+      return &text->get();
+    }
+    return nullptr;
+  }
+
+  bool is_read(std::string_view table) const {
+    return read.count(table) != 0 || std::any_of(read.begin(), read.end(),
+                                         [&](const auto& r) { return is_below(r.first, table); });
+  }
+
+  // Of the keys and tables that nobody read, the one that comes first in the file.
+  void find_unread(const toml::table& table, const std::string& path,
+      const std::vector<std::string_view>& ignored, std::optional<toml::source_position>* first_at,
+      std::string* first_name) const {
+    const auto keys = read.find(path);
+    for (const auto& [key, node] : table) {
+      const std::string full = join(path, key.str());
+      if (const toml::table* inner = node.as_table()) {
+        if (std::find(ignored.begin(), ignored.end(), full) != ignored.end()) continue;
+        if (is_read(full)) {
+          find_unread(*inner, full, ignored, first_at, first_name);
+          continue;
+        }
+      }
+      if (keys != read.end() && keys->second.count(std::string(key.str())) != 0) continue;
+      if (*first_at && !(key.source().begin < **first_at)) continue;
+      *first_at = key.source().begin;
+      *first_name = full;
+    }
+  }
+};
+
+ConfigFile::ConfigFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+ConfigFile::ConfigFile(ConfigFile&&) noexcept = default;
+ConfigFile& ConfigFile::operator=(ConfigFile&&) noexcept = default;
+ConfigFile::~ConfigFile() = default;
+
+Result<ConfigFile> ConfigFile::load(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!fd) return fail_errno("open " + path, errno);
+  std::string text;
+  while (text.size() <= kMaxFile) {
+    char chunk[16 * 1024];
+    const ssize_t n = ::read(fd.get(), chunk, sizeof chunk);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("read " + path, errno);
+    if (n == 0) break;
+    text.append(chunk, static_cast<size_t>(n));
+  }
+  return parse(text, path);
+}
+
+Result<ConfigFile> ConfigFile::parse(std::string_view text, std::string name) {
+  Precheck precheck(text);
+  if (const char* fault = precheck.run())
+    return fail(
+        Origin::kHost, Kind::kInvalid, place(name, position_of(text, precheck.at())) + fault);
+  auto parsed = toml::parse(text);
+  if (!parsed) {
+    const toml::parse_error& error = parsed.error();
+    return fail(Origin::kHost, Kind::kInvalid,
+        place(name, error.source().begin) + std::string(error.description()));
+  }
+  auto impl = std::make_unique<Impl>();
+  impl->name = std::move(name);
+  impl->root = std::move(parsed).table();
+  return ConfigFile(std::move(impl));
+}
+
+ConfigTable ConfigFile::table(std::string_view name) {
+  impl_->read[std::string(name)];
+  return ConfigTable(impl_.get(), std::string(name));
+}
+
+Status ConfigFile::finish(std::initializer_list<std::string_view> ignored_tables) {
+  if (impl_->first) return tl::unexpected(*impl_->first);
+  std::optional<toml::source_position> at;
+  std::string unread;
+  impl_->find_unread(impl_->root, "", ignored_tables, &at, &unread);
+  if (!at) return {};
+  return fail(Origin::kHost, Kind::kInvalid,
+      place(impl_->name, *at) + quoted(unread) + " is not a setting");
+}
+
+void ConfigTable::read(const char* key, std::string* into) {
+  const toml::node* node = file_->find(name_, key);
+  if (node == nullptr) return;
+  if (const std::string* text = file_->text_of(join(name_, key), *node)) *into = *text;
+}
+
+void ConfigTable::read(const char* key, bool* into) {
+  const toml::node* node = file_->find(name_, key);
+  if (node == nullptr) return;
+  if (const auto* value = node->as_boolean())
+    *into = value->get();
+  else
+    file_->note(node, join(name_, key) + " is not true or false");
+}
+
+void ConfigTable::read(const char* key, uint64_t* into, uint64_t min, uint64_t max) {
+  const toml::node* node = file_->find(name_, key);
+  if (node == nullptr) return;
+  const auto* value = node->as_integer();
+  if (value == nullptr || value->get() < 0 || static_cast<uint64_t>(value->get()) < min ||
+      static_cast<uint64_t>(value->get()) > max) {
+    file_->note(node, join(name_, key) + " is not a number from " + std::to_string(min) + " to " +
+                          std::to_string(max));
+    return;
+  }
+  *into = static_cast<uint64_t>(value->get());
+}
+
+void ConfigTable::read(const char* key, std::vector<std::string>* into) {
+  const toml::node* node = file_->find(name_, key);
+  if (node == nullptr) return;
+  const std::string path = join(name_, key);
+  const toml::array* list = node->as_array();
+  if (list == nullptr) {
+    file_->note(node, path + " is not a list of strings");
+    return;
+  }
+  std::vector<std::string> values;
+  for (const toml::node& element : *list) {
+    const std::string* text = file_->text_of("an element of " + path, element);
+    if (text == nullptr) return;
+    values.push_back(*text);
+  }
+  *into = std::move(values);
+}
+
+void ConfigTable::read_size(const char* key, uint64_t* into, uint64_t min, uint64_t max) {
+  const toml::node* node = file_->find(name_, key);
+  if (node == nullptr) return;
+  std::optional<uint64_t> value;
+  if (const auto* number = node->as_integer(); number != nullptr && number->get() >= 0)
+    value = static_cast<uint64_t>(number->get());
+  if (const auto* text = node->as_string()) value = parse_with_unit(text->get(), kSizes);
+  if (!value || *value < min || *value > max) {
+    file_->note(
+        node, join(name_, key) + " is not a size from " + size_text(min) + " to " + size_text(max));
+    return;
+  }
+  *into = *value;
+}
+
+void ConfigTable::read_duration(
+    const char* key, milliseconds* into, milliseconds min, milliseconds max) {
+  const toml::node* node = file_->find(name_, key);
+  if (node == nullptr) return;
+  std::optional<uint64_t> value;
+  // A bare number goes the way of its text, so that its bounds are looked at once.
+  if (const auto* number = node->as_integer())
+    value = parse_with_unit(std::to_string(number->get()), kDurations);
+  if (const auto* text = node->as_string()) value = parse_with_unit(text->get(), kDurations);
+  if (!value || milliseconds(*value) < min || milliseconds(*value) > max) {
+    file_->note(node, join(name_, key) + " is not a duration from " + duration_text(min) + " to " +
+                          duration_text(max));
+    return;
+  }
+  *into = milliseconds(*value);
+}
+
+Result<uint64_t> parse_size(std::string_view text) {
+  if (const auto value = parse_with_unit(text, kSizes)) return *value;
+  return fail(
+      Origin::kHost, Kind::kInvalid, quoted(text) + " is not a size such as 64MiB, 1GB or 4096");
+}
+
+Result<milliseconds> parse_duration(std::string_view text) {
+  if (const auto value = parse_with_unit(text, kDurations)) return milliseconds(*value);
+  return fail(
+      Origin::kHost, Kind::kInvalid, quoted(text) + " is not a duration such as 30s, 250ms or 2h");
+}
+
+std::string size_text(uint64_t bytes) {
+  std::string best = std::to_string(bytes) + "B";
+  if (bytes == 0) return best;
+  for (const Unit& u : kSizes) {
+    if (u.name.empty() || bytes % u.factor != 0) continue;
+    const std::string text = std::to_string(bytes / u.factor) + std::string(u.name);
+    if (text.size() < best.size()) best = text;
+  }
+  return best;
+}
+
+std::string duration_text(milliseconds d) {
+  const auto count = static_cast<uint64_t>(std::max<milliseconds::rep>(d.count(), 0));
+  if (count == 0) return "0s";
+  for (const Unit& u : kDurations)
+    if (count % u.factor == 0) return std::to_string(count / u.factor) + std::string(u.name);
+  return std::to_string(count) + "ms";
+}
+
+}  // namespace zvm
