@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/http/message.h"
@@ -41,9 +42,10 @@ protocol::Description describe(const Job& job, const Node& node, std::string_vie
     const RequestContext& request, const std::vector<PlacedInput>& inputs,
     const std::optional<ProgramBytes>& program, const http::Headers* attached);
 
-// The environment alone: exec.env wins over CGI. Values are bytes without NUL.
+// The environment alone: CGI and LOCAL_*, exec.env wins. Bounded by protocol::kMaxArguments
+// together with the arguments. Values are bytes without NUL.
 std::vector<std::pair<std::string, std::string>> environment(const Node& node,
-    const RequestContext& request, const PlacedInput* attached_input,
+    const RequestContext& request, const std::vector<PlacedInput>& inputs,
     const http::Headers* attached);
 
 }  // namespace zvm::bridge

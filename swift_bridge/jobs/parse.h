@@ -1,13 +1,14 @@
 // Request → job. Pure and bounded: no I/O, no clock. Every refusal carries the status and the text
 // of docs/api.md.
 //
-//   ZVM_TRY-like:  auto kind = accept_request(head);            // before the body is read
-//                  ... read at most kind->max_body bytes, else 413 ...
-//                  auto job = parse_job(head, target, kind->kind, body, limits);
+//   auto accepted = accept_request(head);       // before the body is read
+//   ... read at most accepted->max_body bytes, else 413 too_long_text(*accepted) ...
+//   auto job = parse_job(head, target, accepted->kind, body, limits);
 //
 // A job that is wrong is told so (4xx) before it is told that a part of the API is missing (501).
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@ inline constexpr size_t kMaxJobJson = 64 * 1024;
 inline constexpr size_t kMaxShebangSearch = 128 * 1024;
 inline constexpr size_t kMaxScript = 512 * 1024;  // it travels inside the node's description
 inline constexpr size_t kMaxNodeName = 64;
+inline constexpr size_t kMaxArgumentCount = 8192;
 
 enum class BodyKind : uint8_t { kJson, kScript };
 
@@ -29,6 +31,9 @@ struct Accepted {
   BodyKind kind = BodyKind::kJson;
   size_t max_body = kMaxJobJson;
 };
+
+// The words of a 413.
+std::string too_long_text(const Accepted& accepted);
 
 // Looks at the head of a request that carries X-Zerovm-Execute: method, mode, source, deferral,
 // kind of body, announced length.
@@ -43,8 +48,12 @@ Outcome<Job> parse_job_json(
     std::string_view json, const std::string& account, const Limits& limits);
 Outcome<Job> parse_script(std::string_view script, const SwiftPath& target, const Limits& limits);
 
-// exec.args → arguments. Blanks separate; '…' is literal; in "…" and outside, a backslash takes the
-// next character literally, but \xHH is the byte HH. Refused: an open quote, NUL.
+// Limits of a node that asks for none.
+void apply_defaults(const Limits& limits, Node* node);
+
+// exec.args → arguments, by the rules of a POSIX shell without expansions: blanks separate; '…' is
+// literal; a backslash takes the next character literally, in "…" only before '"' and '\'. Besides,
+// \xHH outside '…' is the byte HH. Refused: an open quote, a backslash at the end, NUL.
 Outcome<std::vector<std::string>> split_arguments(std::string_view text);
 
 // "swift://account/container/object" → decoded path. None for another scheme, an empty account, a
