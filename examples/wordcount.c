@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_space(unsigned char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+static bool is_space(unsigned char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 int main(void) {
   static unsigned char buffer[1 << 20];
