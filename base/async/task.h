@@ -23,7 +23,7 @@ class Task;
 namespace detail {
 
 struct TaskPromiseBase {
-  std::coroutine_handle<> continuation = std::noop_coroutine();
+  std::coroutine_handle<> continuation = std::noop_coroutine();  // until the first wait
 
   struct FinalAwaiter {
     bool await_ready() const noexcept { return false; }
@@ -95,10 +95,16 @@ class [[nodiscard]] Task {
 
   bool await_ready() const noexcept { return false; }
 
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) noexcept {
+  // Runs the task up to its first wait. One that ends before it has ever waited lets its awaiter go
+  // on in place: with a transfer from frame to frame in its stead, a loop over tasks that end at
+  // once would grow the stack wherever the compiler makes no tail calls (g++ below -O2,
+  // sanitizers).
+  bool await_suspend(std::coroutine_handle<> awaiter) noexcept {
     ZVM_CHECK(h_ && !h_.done());
+    h_.resume();
+    if (h_.done()) return false;
     h_.promise().continuation = awaiter;
-    return h_;
+    return true;
   }
 
   T await_resume() { return h_.promise().take(); }
