@@ -9,7 +9,6 @@ import pytest
 import zvm
 
 
-
 @pytest.fixture(scope='session', autouse=True)
 def test_folder():
     """Where clusters lie: a folder that their unprivileged daemons can enter."""
@@ -51,7 +50,7 @@ def cluster(probe_program):
 def second_cluster(probe_program):
     """One replica of each object on one of two nodes: a host that is down has no stand-in. Small limits."""
     c = zvm.Cluster('second', 21180, nodes=2, replicas=1, fs='dir',
-                    set=['hostd.limits.timeout_max=10s', 'hostd.limits.memory_max=1GiB'])
+                    set=['bridge.limits.timeout_cap=10s', 'bridge.limits.memory_cap=1GiB'])
     try:
         yield start(c, probe_program)
     finally:

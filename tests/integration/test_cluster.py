@@ -57,7 +57,7 @@ def test_a_whole_life(probe_program):
 def test_a_setting_that_nobody_knows_is_refused():
     c = zvm.Cluster('wrong', 21480, nodes=1, set=['bridge.no_such_setting=1'])
     try:
-            r = c.run('up', '--port', '21480', '--build', zvm.BUILD, '--set', 'bridge.no_such_setting=1', check=False)
+        r = c.run('up', '--port', '21480', '--build', zvm.BUILD, '--set', 'bridge.no_such_setting=1', check=False)
         assert 'no_such_setting' in r and 'refuses' in r, r
     finally:
         c.down()

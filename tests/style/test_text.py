@@ -2,6 +2,7 @@
 """What can be seen in the text of the sources."""
 import os
 import re
+import tomllib
 
 from sources import TOP, cxx, line_of, text, tracked, without_comments
 
@@ -90,17 +91,17 @@ def test_scripts_are_executable_and_say_how_they_run():
     wrong = []
     for path in own_text_files():
         executable = os.access(os.path.join(TOP, path), os.X_OK)
-        if executable != text(path).startswith('#!'):
+        if executable != text(path).startswith('#!/'):
             wrong.append(path)
     assert not wrong, 'executable without #! or the other way round: ' + ', '.join(wrong)
 
 
 def test_each_seccomp_rule_has_a_reason():
-    policies = [p for p in tracked() if p.startswith('loader/policies/')]
     wrong = []
-    for path in policies:
-        for number, line in enumerate(text(path).splitlines(), 1):
-            rule = line.strip()
-            if rule and not rule.startswith(('#', '[')) and '#' not in rule and 'reason' not in rule:
-                wrong.append('%s:%d: %s' % (path, number, rule))
+    for path in tracked():
+        if path.startswith('loader/policies/') and path.endswith('.toml'):
+            policy = tomllib.loads(text(path))
+            rules = [rule for value in policy.values() if isinstance(value, list) for rule in value]
+            assert rules, path
+            wrong += ['%s: %s' % (path, rule) for rule in rules if not isinstance(rule, dict) or not rule.get('why')]
     assert not wrong, '\n'.join(wrong)
