@@ -16,7 +16,7 @@ namespace zvm {
 inline constexpr size_t kMaxRingBytes = 1u << 30;
 
 struct RingDevice {
-  uint32_t id = 0;
+  uint32_t id = 0;  // its place in Ring::devices()
   uint32_t region = 0, zone = 0;
   std::string ip;
   uint16_t port = 0;
@@ -51,6 +51,10 @@ class Ring {
   std::vector<std::optional<RingDevice>> devices_;
   std::vector<std::vector<uint32_t>>
       rows_;  // [replica][partition] -> device id; the last may be short
+  // How many of each have a partition assigned: the walk for hand-offs ends when all were met.
+  size_t regions_ = 0, zones_ = 0, ips_ = 0, assigned_ = 0;
+
+  friend class RingReader;
 };
 
 // What swift.conf says that placement needs.
@@ -77,19 +81,19 @@ struct SwiftConf {
 std::string hash_path(const SwiftConf& conf, std::string_view account, std::string_view container,
     std::string_view object);
 
-// Ring files of one swift_dir, reloaded when their mtime changes (looked at no more than once a
-// second).
+// Ring files of one swift_dir, reloaded when the file was replaced (looked at no more than once a
+// second). Any thread; blocks while it reads a file, so not for the loop's thread.
 class RingCache {
  public:
-  explicit RingCache(std::string swift_dir) : dir_(std::move(swift_dir)) {}
+  explicit RingCache(std::string swift_dir);
 
-  // The object ring of that policy. The pointer keeps the ring alive over a reload.
+  // The object ring of that policy. The pointer keeps the ring alive over a reload. A file that can
+  // not be read any more leaves the ring of before in place, as it does in Swift.
   Result<std::shared_ptr<const Ring>> object_ring(unsigned policy_index);
 
  private:
-  struct Entry;
-  std::string dir_;
-  std::vector<std::shared_ptr<Entry>> entries_;
+  struct State;
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace zvm
