@@ -27,15 +27,22 @@ struct InputUse {
   uint64_t bytes = 0;
 };
 
+// Where a stored output goes.
+struct OutputPath {
+  std::string device;
+  std::string path;  // /account/container/object
+};
+
 struct NodeResult {
   std::string name;
   std::string host;         // id of the host it ran on, "" if none took it
   std::string policy_name;  // storage policy of the object it ran next to, or of none
   unsigned attempt = 1;
-  bool started = false;  // the program was started, as far as the bridge knows
+  bool started = false;  // START was sent: nobody can tell any more that nothing happened
   double node_time = 0;  // seconds from reservation to report
   protocol::NodeReport report;
   std::vector<InputUse> inputs;
+  std::vector<OutputPath> outputs;
 };
 
 using Time = std::chrono::system_clock::time_point;
@@ -77,7 +84,7 @@ enum class AnswerTo : uint8_t { kBody, kHeadRequest };
 
 Answer make_answer(const JobResult& result, const std::optional<PlainOutput>& plain,
     std::string_view accept, AnswerTo to = AnswerTo::kBody);
-// A refusal before or without any node. nodes' X-Nexe-* appear when refusal.node is set.
+// A refusal before any node ran. Tied to a node (refusal.node) it carries that node's X-Nexe-*.
 Answer make_refusal(const Refusal& refusal, std::string_view job_id, std::string_view accept);
 
 // True for the ends after which outputs are stored (docs/api.md, "How a node ends").
