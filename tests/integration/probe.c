@@ -173,6 +173,12 @@ int main(int argc, char** argv) {
     struct sum sum = {1, 0};
     const uint64_t bytes = add_from(STDIN_FILENO, &sum, UINT64_MAX);
     printf("%" PRIu64 " %08" PRIx32 "\n", bytes, value(sum));
+  } else if (!strcmp(verb, "time-read")) { /* seconds that reading stdin to its end took */
+    static char buffer[1 << 17];
+    const double begin = now();
+    while (read(STDIN_FILENO, buffer, sizeof buffer) > 0) {
+    }
+    printf("%.6f\n", now() - begin);
   } else if (!strcmp(verb, "slow-sum")) { /* slow-sum SECONDS MARKER: pauses after the first MiB */
     struct sum sum = {1, 0};
     uint64_t bytes = add_from(STDIN_FILENO, &sum, 1 << 20);
