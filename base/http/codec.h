@@ -1,7 +1,8 @@
 // Bytes <-> HTTP/1.1 heads and chunked bodies. No I/O, no clock, bounded memory.
 // Beast's basic_parser decodes; on top of it everything ambiguous is refused: a second or malformed
 // Content-Length, Content-Length beside Transfer-Encoding, a transfer coding other than chunked, a
-// folded line, a bare LF or CR, a NUL, a space before the colon, an absolute-form or empty target.
+// folded line, a bare LF or CR, a NUL, a space before the colon, a second Host, a target that is
+// neither a path nor "*".
 #pragma once
 #include <optional>
 #include <span>
@@ -32,7 +33,8 @@ Result<std::optional<Parsed<RequestHead>>> parse_request_head(
 Result<std::optional<Parsed<ResponseHead>>> parse_response_head(
     std::string_view in, std::string_view request_method, const Limits& limits);
 
-// Heads to bytes, ending in the empty line. Refuses CR, LF and NUL in names and values.
+// Heads to bytes, ending in the empty line. Refuses what the parser would refuse: control
+// characters, names that are no tokens. An empty reason becomes the usual phrase.
 Result<std::string> serialize(const RequestHead& head);
 Result<std::string> serialize(const ResponseHead& head);
 
