@@ -15,6 +15,8 @@
 
 namespace zvm::loader {
 
+inline constexpr size_t kScmMaxFds = 8;  // wire.h and the launcher's own packets
+
 // Borrows `bytes`; the descriptors' numbers are copied. Not movable: message points into it.
 struct ScmSend {
   ScmSend(const void* bytes, size_t size, const int* fds, size_t fd_count) noexcept {
@@ -22,7 +24,7 @@ struct ScmSend {
     iov.iov_len = size;
     message.msg_iov = &iov;
     message.msg_iovlen = 1;
-    if (fd_count == 0 || fd_count > wire::kMaxFds) return;
+    if (fd_count == 0 || fd_count > kScmMaxFds) return;
     message.msg_control = control;
     message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
     cmsghdr* c = CMSG_FIRSTHDR(&message);
@@ -37,7 +39,7 @@ struct ScmSend {
 
   msghdr message{};
   iovec iov{};
-  alignas(cmsghdr) char control[CMSG_SPACE(wire::kMaxFds * sizeof(int))]{};
+  alignas(cmsghdr) char control[CMSG_SPACE(kScmMaxFds * sizeof(int))]{};
 };
 
 // One received packet and the descriptors that came with it, which it owns.
@@ -62,7 +64,7 @@ struct ScmReceive {
   }
 
   // With recvmsg's result. Takes over every descriptor; 0, or -errno: -EBADMSG for a packet that
-  // was cut or carries anything but up to kMaxFds descriptors, -ECONNRESET for the end of the
+  // was cut or carries anything but up to kScmMaxFds descriptors, -ECONNRESET for the end of the
   // stream.
   int finish(ssize_t received) noexcept {
     if (received < 0) return static_cast<int>(received);
@@ -77,7 +79,7 @@ struct ScmReceive {
         int fd;
         std::memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
         UniqueFd owned(fd);
-        if (fd_count == wire::kMaxFds) {
+        if (fd_count == kScmMaxFds) {
           odd = true;
         } else {
           fds[fd_count++] = std::move(owned);
@@ -93,16 +95,16 @@ struct ScmReceive {
   iovec iov{};
   size_t size = 0;
   size_t fd_count = 0;
-  UniqueFd fds[wire::kMaxFds];
+  UniqueFd fds[kScmMaxFds];
   alignas(8) char packet[wire::kMaxPacket];
   // Room for one more than allowed, so that one too many is seen as such and closed by us.
-  alignas(cmsghdr) char control[CMSG_SPACE((wire::kMaxFds + 1) * sizeof(int))];
+  alignas(cmsghdr) char control[CMSG_SPACE((kScmMaxFds + 1) * sizeof(int))];
 };
 
 // Both return 0 or -errno and retry EINTR.
 inline int send_packet(FdRef socket, const void* bytes, size_t size, const int* fds = nullptr,
     size_t fd_count = 0) noexcept {
-  if (fd_count > wire::kMaxFds) return -EINVAL;
+  if (fd_count > kScmMaxFds) return -EINVAL;
   ScmSend out(bytes, size, fds, fd_count);
   ssize_t n;
   do {
