@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,9 @@ namespace zvm::fuse_channels {
 class RemoteSource {
  public:
   virtual ~RemoteSource() = default;
-  // Reads exactly into.size() bytes from offset (the caller never asks beyond the object's size).
-  // An error is EIO to the program; its words go into the report by the implementer.
+  // Reads exactly into.size() bytes from offset: at most 1 MiB, never beyond the object's size, at
+  // most four at a time. An error is EIO to the program; its words go into the report by the
+  // implementer. It must end: Session::close() waits for it, so that the owner makes it fail first.
   virtual Task<Status> fetch(uint64_t offset, std::span<std::byte> into) = 0;
 };
 
@@ -34,6 +36,7 @@ class RemoteSource {
 class Backing {
  public:
   virtual ~Backing() = default;
+  // The id, > 0. An error means that the daemon serves the file instead. Both must end.
   virtual Task<Result<int32_t>> open(FdRef fuse_device, FdRef file) = 0;
   virtual Task<Status> close(FdRef fuse_device, int32_t backing_id) = 0;
 };
@@ -75,31 +78,38 @@ struct Options {
   // A folder on the file system of the objects (clones) and one for outputs; O_TMPFILE files only.
   FdRef clone_dir{-1};
   FdRef spool_dir{-1};
+  // 1: objects on a plain file system; 2: on an overlay, which 1 refuses with ELOOP.
+  uint32_t passthrough_depth = 1;
 };
 
 class Session {
  public:
-  // fuse_device: O_NONBLOCK. Starts to serve at once. backing may be null (no passthrough).
+  // fuse_device: O_NONBLOCK. Starts to serve at once. backing may be null (no passthrough). Makes
+  // the spools (O_TMPFILE) on the caller's thread. Fails on a bad spec: a name that is no file
+  // name, is given twice or is one of null zero full random urandom, an object without a file.
   static Result<std::unique_ptr<Session>> create(Loop& loop, UniqueFd fuse_device, Options options,
       std::vector<ChannelSpec> channels, Backing* backing);
   // close() must have been awaited.
   virtual ~Session() = default;
 
-  // Ends the connection (requests that wait get ENOTCONN) and waits for what runs on the pool.
+  // Ends the connection (requests that wait get ENOTCONN) and waits for what runs: on the pool, in
+  // RemoteSource and in Backing. The spools stay readable until the Session is destroyed.
   virtual Task<void> close() = 0;
 
   // Index as in the vector given to create().
   virtual ChannelUsage usage(size_t channel) const = 0;
-  // kAppend, kRandom, kTail: the file with what was written so far. Read it with the loop.
+  // kAppend, kRandom: the file with what was written so far; -1 for the others. Read it with the
+  // loop.
   virtual FdRef spool(size_t channel) const = 0;
-  // Set off whenever an output grows or ends.
+  // Pulsed (never set) whenever an output grows, and by close(). Look before you wait.
   virtual Event& changed(size_t channel) = 0;
   // kTail: the last bytes. For the others the last bytes of the spool's end are read by the owner.
   virtual std::string tail(size_t channel) const = 0;
   // Bytes appended so far and safe to send on while the program runs; kRandom: 0 until close().
   virtual uint64_t stable_size(size_t channel) const = 0;
 
-  // Called once per channel whose limit was hit, on the loop.
+  // The callbacks run on the loop, from inside the session: they may start close(), and must not
+  // destroy the Session. Called once per channel whose limit was hit.
   std::function<void(size_t channel)> on_limit;
   // Called once when the kernel ended the connection (the jail is gone, or an abort).
   std::function<void()> on_end;
