@@ -33,11 +33,11 @@ struct LaunchRequest {
 
 static_assert(sizeof(LaunchRequest) == 56);
 
-// First packet from the launcher, without being asked: its world is built (error 0) or not, at the
-// world's step `step`. Then one per request, with a pidfd when error is 0.
+// First packet from the launcher, without being asked: its world is built (error 0), or `step` of
+// world.h failed. Then one per request, with a pidfd when error is 0.
 struct LaunchReply {
   int32_t error;  // 0 or a positive errno
-  uint32_t step;
+  char step[28];  // NUL-terminated
 };
 
 }  // namespace zvm::loader

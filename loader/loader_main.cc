@@ -30,9 +30,13 @@ void on_child(int) {}  // interrupts ppoll; the work is done after it
 
 LaunchReply build_world(World* world) noexcept {
   for (size_t i = 0; i < kWorldStepCount; ++i) {
-    if (const int r = kWorldSteps[i].run(*world); r < 0) return {-r, static_cast<uint32_t>(i)};
+    const int r = kWorldSteps[i].run(*world);
+    if (r == 0) continue;
+    LaunchReply failed{-r, {}};
+    std::strncpy(failed.step, kWorldSteps[i].name, sizeof failed.step - 1);
+    return failed;
   }
-  return {0, 0};
+  return {};
 }
 
 // The namespace's owner is the effective uid of its maker, and only that uid can be mapped by pid 1
@@ -84,7 +88,7 @@ void serve(FdRef socket, FdRef proc) noexcept {
     if (ready <= 0) continue;
     if (receive_packet(socket, &in) < 0) return;  // the broker is gone: so must be every jail
     LaunchRequest request;
-    LaunchReply reply{EBADMSG, 0};
+    LaunchReply reply{EBADMSG, {}};
     UniqueFd pidfd;
     if (in.size == sizeof request) {
       std::memcpy(&request, in.packet, sizeof request);

@@ -66,6 +66,7 @@ struct OpenDevicesRequest {
 // Reply: fds[0] = /dev/fuse (O_NONBLOCK, O_CLOEXEC), the only copy; `value` = the uid (and gid) of
 // the jail as the host counts: give it to every file that the file system shows.
 // The mount stays with the broker until START; dropping fds[0] ends the connection at any time.
+// Mounted with allow_other, default_permissions, max_read = kFuseMaxRead; nosuid, nodev, noexec.
 // EEXIST: session number in use. EAGAIN: no uid free, or max_jails sessions are open.
 struct MountFuseRequest {
   Header header;
@@ -121,9 +122,10 @@ inline constexpr uint32_t kMinOpenFiles = 8;
 inline constexpr uint32_t kMaxOpenFiles = 1u << 16;
 inline constexpr uint32_t kMaxProcesses = 1u << 16;
 
-inline constexpr size_t kMaxImageName = 32;        // with the final NUL
-inline constexpr size_t kMaxArgsBytes = 1u << 20;  // of the args memfd
-inline constexpr uint32_t kMaxStrings = 4096;      // argv and envp together
+inline constexpr uint32_t kFuseMaxRead = 1u << 20;  // for libfuse: -o max_read=1048576
+inline constexpr size_t kMaxImageName = 32;         // with the final NUL
+inline constexpr size_t kMaxArgsBytes = 1u << 20;   // of the args memfd
+inline constexpr uint32_t kMaxStrings = 4096;       // argv and envp together
 inline constexpr size_t kMaxReportBytes = 64;
 
 // fds[0] = args: a memfd with what loader/args.h encodes, sealed F_SEAL_WRITE|SHRINK|GROW|SEAL
