@@ -141,6 +141,7 @@ TEST(Config, TheFirstErrorIsTheOneReported) {
 }
 
 TEST(Config, MalformedFilesAreRefusedWithTheirPlace) {
+  EXPECT_EQ(refusal("[#x]]\n").rfind("t.toml:1:", 0), 0u);
   EXPECT_EQ(refusal("a = 1\nb = \n").rfind("t.toml:2:", 0), 0u) << refusal("a = 1\nb = \n");
   for (const char* text : {"a", "a = 1\na = 2", "[t", "a = 'x", "a = 1 2",
            "a = 99999999999999999999", "a = {b = 1", "a = [1,", "[t]\n[t]\n"})
