@@ -285,13 +285,18 @@ bool is_timestamp(std::string_view t) {
          std::count(t.begin(), t.end(), '.') == 1;
 }
 
+// An account or a container.
+std::string read_segment(Fields& f, const char* key) {
+  std::string name = f.text(key, Form::kNulFree, kMaxAccountName);
+  if (name.find('/') != std::string::npos) f.refuse(key, "no '/'");
+  return name;
+}
+
 ObjectVersion read_object(Fields f, Channel::Local local) {
   ObjectVersion o;
-  o.account = f.text("account", Form::kNulFree, kMaxAccountName);
-  o.container = f.text("container", Form::kNulFree, kMaxAccountName);
+  o.account = read_segment(f, "account");
+  o.container = read_segment(f, "container");
   o.object = f.text("object", Form::kNulFree, kMaxObjectName);
-  if (o.account.find('/') != std::string::npos) f.refuse("account", "no '/'");
-  if (o.container.find('/') != std::string::npos) f.refuse("container", "no '/'");
   o.policy = static_cast<unsigned>(f.number("policy", 0, std::numeric_limits<uint16_t>::max()));
   o.timestamp = f.text("timestamp", Form::kLine, 16);
   if (!is_timestamp(o.timestamp)) f.refuse("timestamp", "must look like 1795352857.15555");
@@ -457,7 +462,7 @@ Result<Description> description_from_json(std::string_view text) {
             std::to_string(kVersion));
   d.job = f.text("job", Form::kName, kMaxNodeName);
   d.node = f.text("node", Form::kName, kMaxNodeName);
-  d.account = f.text("account", Form::kNulFree, kMaxAccountName);
+  d.account = read_segment(f, "account");
   d.program = read_program(f.object("program"));
   d.policy = f.text("policy", Form::kName, 16, Empty::kAllow);
   if (!d.policy.empty() && d.policy != "compute" && d.policy != "image")
