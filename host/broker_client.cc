@@ -50,7 +50,6 @@ BrokerClient::~BrokerClient() {
 void BrokerClient::disconnect(const char* why) {
   if (!connected_) return;
   connected_ = false;
-  devices_.reset();
   for (Pending* p : pending_) {
     p->lost = true;
     p->done.set();
@@ -106,7 +105,7 @@ Task<Status> BrokerClient::greet() {
   auto hello = co_await call(wire::make_request<wire::HelloRequest>(next_id_++), no_fds(), 0);
   if (!hello) co_return tl::unexpected(std::move(hello).error().while_doing("greeting the broker"));
   limits_ = hello->reply.hello;
-  co_return co_await refresh_devices();
+  co_return Status{};
 }
 
 Task<Status> BrokerClient::start(Deadline deadline) {
@@ -178,13 +177,12 @@ Task<Result<BrokerClient::Answer>> BrokerClient::call(
   co_return co_await exchange(request.header.id, packet, std::move(fds), fds_wanted);
 }
 
-Task<Status> BrokerClient::refresh_devices() {
+Task<Result<UniqueFd>> BrokerClient::open_devices() {
   auto answer =
       co_await call(wire::make_request<wire::OpenDevicesRequest>(next_id_++), no_fds(), 1);
   if (!answer)
     co_return tl::unexpected(std::move(answer).error().while_doing("opening the devices"));
-  devices_ = std::make_shared<const UniqueFd>(std::move(answer->fds[0]));
-  co_return Status{};
+  co_return std::move(answer->fds[0]);
 }
 
 Task<Result<BrokerClient::Mount>> BrokerClient::mount_fuse() {

@@ -27,8 +27,8 @@ class BrokerClient : public fuse_channels::Backing {
   BrokerClient(const BrokerClient&) = delete;
   BrokerClient& operator=(const BrokerClient&) = delete;
 
-  // Connects, trying again until the deadline, and opens the tree of devices; after success the
-  // connection is kept up. The error names the socket and what to do.
+  // Connects, trying again until the deadline; after success the connection is kept up. The error
+  // names the socket and what to do.
   Task<Status> start(Deadline deadline);
   // Fails what is under way, ends the tasks. Jails that still ran die with the connection.
   Task<void> close();
@@ -38,11 +38,8 @@ class BrokerClient : public fuse_channels::Backing {
   // What the broker said in its HELLO.
   const loader::wire::HelloValues& limits() const { return limits_; }
 
-  // The read-only tree of the devices folder. Whoever uses it keeps a share: it is replaced when
-  // the broker comes back, or on refresh_devices(). Null while the broker is away.
-  std::shared_ptr<const UniqueFd> devices() const { return devices_; }
-
-  Task<Status> refresh_devices();
+  // A new clone of the read-only tree of the devices folder (ADR 0002).
+  Task<Result<UniqueFd>> open_devices();
 
   struct Mount {
     uint64_t session = 0;
@@ -85,7 +82,6 @@ class BrokerClient : public fuse_channels::Backing {
   uint32_t next_id_ = 1;
   uint64_t next_session_ = 1;
   loader::wire::HelloValues limits_{};
-  std::shared_ptr<const UniqueFd> devices_;
   std::list<Pending*> pending_;  // each lives in its exchange()
   Stop stop_;
   TaskGroup tasks_;      // keep_connected()

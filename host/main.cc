@@ -8,6 +8,7 @@
 #include "base/net.h"
 #include "host/broker_client.h"
 #include "host/config.h"
+#include "host/devices.h"
 #include "host/node.h"
 #include "host/probe.h"
 #include "host/protocol/auth.h"
@@ -35,8 +36,8 @@ Task<Status> serve(Daemon& d, BrokerClient& broker, Stop& stop) {
         "host.max_sessions is larger than the broker's uid_count: no uid for each session");
   }
   ZVM_CO_TRY(const Rungs rungs, co_await probe_rungs(d.loop, broker, d.config));
-  ReplicaReader replicas(replica_config(d.config));
-  Node node{d.loop, d.config, broker, replicas, Admission(d.config.max_sessions),
+  ZVM_CO_TRY(const auto devices, co_await Devices::open(d.loop, broker, d.config));
+  Node node{d.loop, d.config, broker, *devices, Admission(d.config.max_sessions),
       ProgramCache(d.config.program_cache), rungs};
   protocol::HostIdentity identity;
   identity.id = d.config.id;

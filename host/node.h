@@ -4,11 +4,10 @@
 #include "host/admission.h"
 #include "host/broker_client.h"
 #include "host/config.h"
+#include "host/devices.h"
 #include "host/program.h"
 
 namespace zvm::host {
-
-class ReplicaReader;
 
 // The rungs this node stands on, tried at start (probe.h).
 struct Rungs {
@@ -20,7 +19,7 @@ struct Node {
   Loop& loop;
   const Config& config;
   BrokerClient& broker;
-  ReplicaReader& replicas;
+  Devices& devices;
   Admission admission;
   ProgramCache programs;
   Rungs rungs;

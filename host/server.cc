@@ -46,7 +46,8 @@ std::string claimed_nonce(const http::RequestHead& head) {
 unsigned status_of(const Error& error) {
   switch (error.kind()) {
     case Kind::kInvalid:
-      return 400;
+      // A replica that is damaged is no fault of the request: another one will do.
+      return error.origin() == Origin::kSwift ? 409 : 400;
     case Kind::kNotFound:
       return 404;
     case Kind::kConflict:

@@ -1,0 +1,124 @@
+#include "host/plan.h"
+
+#include <elf.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/config_reader.h"
+
+namespace zvm::host {
+
+namespace wire = loader::wire;
+using protocol::Channel;
+using protocol::Description;
+
+namespace {
+
+constexpr uint64_t kStack = 8u << 20;
+constexpr uint64_t kMaxJailTmp = 256u << 20;
+constexpr uint32_t kTmpInodes = 16 * 1024;
+constexpr uint32_t kOpenFiles = 256;
+constexpr uint32_t kImageProcesses = 64;
+
+// What an interpreter needs to start without asking the network or the user database
+// (HOME: without it Python looks the user up by a socket).
+constexpr std::pair<const char*, const char*> kDefaultEnv[] = {
+    {"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"HOME", "/tmp"}, {"LANG", "C.UTF-8"}};
+
+std::vector<std::string> environment(const Description& d) {
+  std::vector<std::string> env;
+  for (const auto& [name, value] : kDefaultEnv) {
+    const bool given = std::any_of(
+        d.env.begin(), d.env.end(), [&](const auto& pair) { return pair.first == name; });
+    if (!given) env.push_back(std::string(name) + "=" + value);
+  }
+  for (const auto& [name, value] : d.env) env.push_back(name + "=" + value);
+  return env;
+}
+
+wire::Limits limits(const Description& d, wire::Policy policy) {
+  const auto cpu = std::chrono::ceil<std::chrono::seconds>(d.cpu).count();
+  wire::Limits l{};
+  l.memory = std::clamp(d.memory, wire::kMinMemory, wire::kMaxMemory);
+  l.stack = std::clamp(kStack, wire::kMinStack, wire::kMaxStack);
+  // The tmpfs counts to the node's memory: neither may take all of it.
+  l.tmp_bytes = std::clamp(d.memory / 4, wire::kMinTmp, kMaxJailTmp);
+  l.tmp_inodes = kTmpInodes;
+  l.cpu_seconds = static_cast<uint32_t>(std::clamp<int64_t>(cpu, 1, wire::kMaxCpuSeconds));
+  l.open_files = kOpenFiles;
+  l.processes = policy == wire::Policy::kCompute ? 1 : kImageProcesses;
+  return l;
+}
+
+tl::unexpected<Error> refuse(std::string why) {
+  return fail(Origin::kClient, Kind::kInvalid, std::move(why));
+}
+
+// Whether it is static. Refuses what is no ELF file for this machine.
+Result<bool> check_program(const ProgramBytes& program) {
+  Elf64_Ehdr head{};
+  if (::pread(program.memfd.get(), &head, sizeof head, 0) != sizeof head ||
+      std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
+    return refuse("the program is no ELF file");
+  if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_machine != EM_X86_64)
+    return refuse("the program is not for x86-64");
+  for (int i = 0; i < head.e_phnum; ++i) {
+    Elf64_Phdr part{};
+    const auto at = static_cast<off_t>(head.e_phoff + i * sizeof part);
+    if (::pread(program.memfd.get(), &part, sizeof part, at) != sizeof part)
+      return refuse("the program is cut short");
+    if (part.p_type == PT_INTERP) return false;
+  }
+  return true;
+}
+
+// The policy that the description asks for, or that fits the program.
+Result<wire::Policy> policy_for(const Description& d, bool is_static) {
+  if (d.policy == "image") return wire::Policy::kImage;
+  if (d.policy == "compute" && !is_static)
+    return refuse("policy compute runs one static program; this one needs an interpreter");
+  if (d.policy == "compute" || d.policy.empty())
+    return is_static ? wire::Policy::kCompute : wire::Policy::kImage;
+  return refuse("no policy " + d.policy);
+}
+
+Status over(const char* key, const std::string& cap) {
+  return fail(Origin::kClient, Kind::kInvalid, fmt::format("{}: at most {} here", key, cap));
+}
+
+}  // namespace
+
+Status check_caps(const Description& d, const Caps& caps) {
+  if (d.timeout > caps.timeout) return over("timeout", duration_text(caps.timeout));
+  if (d.cpu > caps.cpu) return over("cpu", duration_text(caps.cpu));
+  if (d.memory > caps.memory) return over("memory", size_text(caps.memory));
+  for (const Channel& c : d.channels) {
+    if (c.max_bytes > caps.max_output) return over("max_output", size_text(caps.max_output));
+  }
+  return {};
+}
+
+Result<PlannedJail> plan_jail(const Description& d, const ProgramBytes* program) {
+  PlannedJail planned;
+  JailPlan& jail = planned.jail;
+  jail.image = d.program.image;
+  jail.path = d.program.path;
+  bool is_static = false;
+  if (program != nullptr) {
+    ZVM_TRY(is_static, check_program(*program));
+    jail.program = program->memfd;
+    planned.validation = kCheckedElf;
+  }
+  ZVM_TRY(jail.policy, policy_for(d, is_static));
+  jail.limits = limits(d, jail.policy);
+  jail.argv = d.argv;
+  jail.env = environment(d);
+  jail.stdin_is_channel = std::any_of(
+      d.channels.begin(), d.channels.end(), [](const Channel& c) { return c.name == "stdin"; });
+  return planned;
+}
+
+}  // namespace zvm::host
