@@ -31,7 +31,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr size_t kMaxFile = 1 << 20;
-constexpr unsigned kMaxNesting = 16;
+constexpr size_t kMaxDots = 200;  // of one line
 
 struct Unit {
   std::string_view name;
@@ -66,67 +66,79 @@ std::string quoted(std::string_view text) {
   return "\"" + std::string(text.substr(0, 100)) + "\"";
 }
 
-// Looks at the text before toml++ does.
-// SECURITY: toml++ 3.3 runs into undefined behaviour on letters outside strings that are not ASCII,
-// and nests tables as deep as a key has dots, to the end of the stack. This walk knows strings and
-// comments as TOML 1.0 has them; where a text is malformed the parser stops no later than the walk
-// goes wrong.
-class Precheck {
- public:
-  explicit Precheck(std::string_view text) : text_(text) {}
+// SECURITY: toml++ 3.3 runs into undefined behaviour on some letters from U+00A0 to U+FEFF wherever
+// it asks whether they are blanks. It never sees one: they are moved to the private plane 15 before
+// it parses, and back in every text that comes out.
+constexpr char32_t kFirstMoved = 0xa0, kLastMoved = 0xfeff, kPlane = 0xf0000;
 
-  // What is wrong, or null; at() says where.
-  const char* run() {
-    if (text_.size() > kMaxFile) return "the file is longer than 1 MiB";
-    if (!is_utf8(text_)) return "the file is not UTF-8, or has a NUL byte";
-    unsigned dots = 0;  // of the key or value that the walk is in
-    while (at_ < text_.size()) {
-      const char c = text_[at_];
-      if (c == '#') {
-        at_ = std::min(text_.find('\n', at_), text_.size());
-        continue;
-      }
-      if (c == '"' || c == '\'') {
-        skip_string(c);
-        continue;
-      }
-      if (static_cast<unsigned char>(c) >= 0x80)
-        return "a letter that is not ASCII outside of strings and comments";
-      if (std::string_view("\n=,[{").find(c) != std::string_view::npos) dots = 0;
-      if (c == '.' && ++dots > kMaxNesting) return "a key of too many parts";
-      ++at_;
-    }
-    return nullptr;
+// Of well-formed UTF-8; *bytes says how many it has.
+char32_t first_letter(std::string_view text, size_t* bytes) {
+  const auto byte = [&](size_t i) { return static_cast<char32_t>(static_cast<uint8_t>(text[i])); };
+  *bytes = byte(0) < 0x80 ? 1 : byte(0) < 0xe0 ? 2 : byte(0) < 0xf0 ? 3 : 4;
+  char32_t letter = byte(0) & (*bytes == 1 ? 0x7f : 0x7f >> *bytes);
+  for (size_t i = 1; i < *bytes; ++i) letter = letter << 6 | (byte(i) & 0x3f);
+  return letter;
+}
+
+// One that is not ASCII.
+void append_letter(std::string& out, char32_t letter) {
+  const auto tail = [&](int shift) { out += static_cast<char>(0x80 | (letter >> shift & 0x3f)); };
+  if (letter < 0x800) {
+    out += static_cast<char>(0xc0 | letter >> 6);
+  } else if (letter < 0x10000) {
+    out += static_cast<char>(0xe0 | letter >> 12);
+    tail(6);
+  } else {
+    out += static_cast<char>(0xf0 | letter >> 18);
+    tail(12);
+    tail(6);
   }
+  tail(0);
+}
 
-  size_t at() const { return std::min(at_, text_.size()); }
-
- private:
-  void skip_string(char quote) {
-    const std::string three(3, quote);
-    const bool lines = text_.substr(at_, 3) == three;
-    at_ += lines ? 3 : 1;
-    while (at_ < text_.size()) {
-      const char c = text_[at_];
-      if (quote == '"' && c == '\\') {
-        at_ += 2;
-      } else if (lines && text_.substr(at_, 3) == three) {
-        at_ += 3;
-        // Two more quotes may belong to the text before the three that end it.
-        for (int i = 0; i < 2 && at_ < text_.size() && text_[at_] == quote; ++i) ++at_;
-        return;
-      } else if (!lines && (c == quote || c == '\n')) {
-        ++at_;
-        return;
-      } else {
-        ++at_;
-      }
-    }
+// Copies UTF-8; the letters from `first` to `last` become those that are `to` and following.
+std::string move_letters(std::string_view text, char32_t first, char32_t last, char32_t to) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t bytes = 0; !text.empty(); text.remove_prefix(bytes)) {
+    const char32_t letter = first_letter(text, &bytes);
+    if (letter >= first && letter <= last)
+      append_letter(out, to + (letter - first));
+    else
+      out.append(text.substr(0, bytes));
   }
+  return out;
+}
 
-  std::string_view text_;
-  size_t at_ = 0;
-};
+std::string for_parser(std::string_view text) {
+  return move_letters(text, kFirstMoved, kLastMoved, kPlane + kFirstMoved);
+}
+
+std::string from_parser(std::string text) {
+  // What toml++ says of a malformed text may cut a letter in two; a value may have NULs.
+  std::string without_nul = text;
+  std::replace(without_nul.begin(), without_nul.end(), '\0', ' ');
+  if (!is_utf8(without_nul)) return text;
+  return move_letters(text, kPlane + kFirstMoved, kPlane + kLastMoved, kFirstMoved);
+}
+
+// Looks for what toml++ should not see. What is wrong with the text, or null; *at is where.
+const char* precheck(std::string_view text, size_t* at) {
+  *at = 0;
+  if (text.size() > kMaxFile) return "the file is longer than 1 MiB";
+  if (!is_utf8(text)) return "the file is not UTF-8, or has a NUL byte";
+  size_t dots = 0;  // of this line
+  for (; *at < text.size(); ++*at) {
+    const std::string_view rest = text.substr(*at, 6);
+    if (rest[0] == '\n') dots = 0;
+    // SECURITY: tables nest as deep as a key has dots, and are freed by recursion.
+    if (rest[0] == '.' && ++dots > kMaxDots) return "a line of too many dots";
+    const bool in_plane = rest.size() > 1 && rest[0] == '\xf3' && rest[1] >= '\xb0';
+    if (in_plane || rest == "\\U000F" || rest == "\\U000f")
+      return "a letter of the private plane 15";
+  }
+  return nullptr;
+}
 
 std::string place(const std::string& file, const toml::source_position& at) {
   return file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": ";
@@ -188,17 +200,17 @@ struct ConfigFile::Impl {
     return t != nullptr ? t->get(key) : nullptr;
   }
 
-  // The text of a value, or null after a note.
-  const std::string* text_of(const std::string& path, const toml::node& node) {
+  // The text of a value, or nothing after a note.
+  std::optional<std::string> text_of(const std::string& path, const toml::node& node) {
     const auto* text = node.as_string();
     if (text == nullptr) {
       note(&node, path + " is not a string");
     } else if (text->get().find('\0') != std::string::npos) {
       note(&node, path + " has a NUL byte");
     } else {
-      return &text->get();
+      return from_parser(text->get());
     }
-    return nullptr;
+    return std::nullopt;
   }
 
   bool is_read(std::string_view table) const {
@@ -250,15 +262,17 @@ Result<ConfigFile> ConfigFile::load(const std::string& path) {
 }
 
 Result<ConfigFile> ConfigFile::parse(std::string_view text, std::string name) {
-  Precheck precheck(text);
-  if (const char* fault = precheck.run())
-    return fail(
-        Origin::kHost, Kind::kInvalid, place(name, position_of(text, precheck.at())) + fault);
-  auto parsed = toml::parse(text);
+  size_t at = 0;
+  if (const char* fault = precheck(text, &at))
+    return fail(Origin::kHost, Kind::kInvalid, place(name, position_of(text, at)) + fault);
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.substr(0, kByteOrderMark.size()) == kByteOrderMark)
+    text.remove_prefix(kByteOrderMark.size());
+  auto parsed = toml::parse(for_parser(text));
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
     return fail(Origin::kHost, Kind::kInvalid,
-        place(name, error.source().begin) + std::string(error.description()));
+        place(name, error.source().begin) + from_parser(std::string(error.description())));
   }
   auto impl = std::make_unique<Impl>();
   impl->name = std::move(name);
@@ -278,13 +292,13 @@ Status ConfigFile::finish(std::initializer_list<std::string_view> ignored_tables
   impl_->find_unread(impl_->root, "", ignored_tables, &at, &unread);
   if (!at) return {};
   return fail(Origin::kHost, Kind::kInvalid,
-      place(impl_->name, *at) + quoted(unread) + " is not a setting");
+      place(impl_->name, *at) + quoted(from_parser(unread)) + " is not a setting");
 }
 
 void ConfigTable::read(const char* key, std::string* into) {
   const toml::node* node = file_->find(name_, key);
   if (node == nullptr) return;
-  if (const std::string* text = file_->text_of(join(name_, key), *node)) *into = *text;
+  if (auto text = file_->text_of(join(name_, key), *node)) *into = *std::move(text);
 }
 
 void ConfigTable::read(const char* key, bool* into) {
@@ -320,9 +334,9 @@ void ConfigTable::read(const char* key, std::vector<std::string>* into) {
   }
   std::vector<std::string> values;
   for (const toml::node& element : *list) {
-    const std::string* text = file_->text_of("an element of " + path, element);
-    if (text == nullptr) return;
-    values.push_back(*text);
+    auto text = file_->text_of("an element of " + path, element);
+    if (!text) return;
+    values.push_back(*std::move(text));
   }
   *into = std::move(values);
 }

@@ -148,11 +148,31 @@ TEST(Config, MalformedFilesAreRefusedWithTheirPlace) {
     EXPECT_NE(refusal(text), "") << text;
 }
 
-TEST(Config, LettersThatAreNotAsciiBelongInStringsAndComments) {
-  EXPECT_EQ(refusal("a = \"\xc3\xa9\" # \xc3\xa9\nb = '''\n\xc3\xa9'''\n"), "");
+TEST(Config, LettersThatAreNotAsciiComeOutOfStringsAsTheyWere) {
+  // Of two, three and four bytes, from both ends of what is hidden from the parser.
+  const std::string letters =
+      "\xc2\x80\xc2\x9f\xc2\xa0\xc3\xa9\xe1\x9a\x80\xe2\x82\xac\xe3\x80\x80\xef\xbb\xbf\xef\xbf\xbd"
+      "\xf0\x9f\x98\x80";
+  auto file = parsed("\xef\xbb\xbf# \xc3\xa9\n[t]\ns = \"" + letters + "\"\nl = ['''" + letters +
+                     "''', \"\\u00e9\"]\n\"\xc3\xa9\" = 1\n");
+  std::string s;
+  std::vector<std::string> list;
+  auto t = file.table("t");
+  t.read("s", &s);
+  t.read("l", &list);
+  EXPECT_EQ(s, letters);
+  EXPECT_EQ(list, (std::vector<std::string>{letters, "\xc3\xa9"}));
+  EXPECT_EQ(error_of(file.finish()), "t.toml:5:1: \"t.\xc3\xa9\" is not a setting");
+}
+
+TEST(Config, LettersThatAreNotAsciiStandInStringsAndCommentsOnly) {
   EXPECT_EQ(refusal("a = \"\\\"\" \n\xc3\xa9 = 1\n").rfind("t.toml:2:1: ", 0), 0u);
   EXPECT_NE(refusal("a = \xc3\xa9\n"), "");
+  EXPECT_NE(refusal("a = 2['\xc3\xa9']\n"), "");
+  EXPECT_NE(refusal("a = 1\xc2\xa0\n"), "");
   EXPECT_NE(refusal("a = \"\xff\"\n"), "");
+  EXPECT_NE(refusal("a = \"\xf3\xb0\x83\xa9\"\n"), "");
+  EXPECT_NE(refusal("a = \"\\U000F00e9\"\n"), "");
 }
 
 TEST(Config, SizeAndNestingAreBounded) {
