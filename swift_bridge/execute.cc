@@ -106,7 +106,8 @@ class JobRun {
   JobResult result_;
   std::optional<PlainOutput> plain_;
   Answer answer_;
-  bool keep_ = false;  // the client's connection can carry another request
+  std::string detail_;  // of a refusal, for the log
+  bool keep_ = false;   // the client's connection can carry another request
 
   Clock::time_point began_ = Clock::now();
   Clock::time_point lap_ = began_;
@@ -246,10 +247,13 @@ Task<Outcome<void>> JobRun::run_node() {
     const auto& v = resolved_.inputs[i]->version;
     out.inputs.push_back({node().devices[i].name, v.path(), v.timestamp, v.etag, v.length});
   }
+  for (const Device& d : node().devices)
+    if (d.is_stored()) out.outputs.push_back({d.name, d.path->path()});
   const auto reserved = Clock::now();
   result_.times.started = std::chrono::system_clock::now();
   const std::string* program = resolved_.program ? &resolved_.program->bytes : nullptr;
   auto started = co_await session_->start(program, stop_.get());
+  out.started = started.has_value();
   if (started) {
     // PERF: bytes cross the network while the program runs, not after it.
     if (node().answer) session_->read_ahead(static_cast<uint16_t>(*node().answer));
@@ -262,7 +266,6 @@ Task<Outcome<void>> JobRun::run_node() {
   }
   if (stop_.stopped()) co_return refuse(409, "cancelled", out.name);
   if (!started) node_lost(started.error());
-  out.started = session_->started();
   out.node_time = std::chrono::duration<double>(Clock::now() - reserved).count();
   lap("run");
   co_return Outcome<void>();
@@ -394,8 +397,7 @@ Task<bool> JobRun::run(bool busy) {
   if (!done) {
     const Refusal& refusal = done.error();
     answer_ = make_refusal(refusal, id_, head_.headers.get("Accept"));
-    log(Level::kInfo, "job refused",
-        {{"JOB_ID", id_}, {"DETAIL", refusal.detail}, {"PATH", refusal.path}});
+    detail_ = refusal.detail;
   }
   bool sent = false;
   if (!client_gone_) sent = co_await send_answer();

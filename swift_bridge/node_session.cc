@@ -37,8 +37,7 @@ NodeSession::~NodeSession() = default;
 Status NodeSession::on_frame(Frame frame) {
   switch (frame.type) {
     case FrameType::kStarted:
-      started_ = true;
-      break;
+      return {};
     case FrameType::kData:
       ZVM_CHECK_OK(on_data(std::move(frame)));
       break;

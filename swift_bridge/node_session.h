@@ -49,8 +49,6 @@ class NodeSession {
   // Ends it, whatever it does: the host kills what runs.
   Task<void> close();
 
-  bool started() const { return started_; }
-
  private:
   struct Output {
     std::string bytes;      // [taken, received)
@@ -73,7 +71,6 @@ class NodeSession {
   uint32_t window_;
   std::vector<Output> outputs_;
   std::optional<protocol::NodeReport> report_;
-  bool started_ = false;
   size_t ranges_asked_ = 0;
   size_t ranges_served_ = 0;
   Event changed_;     // pulsed when anything above changed, or the host was lost

@@ -23,6 +23,9 @@ constexpr std::string_view kHopByHop[] = {
 // or its meaning on the way.
 constexpr std::string_view kEndToEnd[] = {"Content-Length", "Transfer-Encoding", "Host", "Expect"};
 
+// How often a client that has stopped sending is looked at.
+constexpr std::chrono::milliseconds kLookAgain{500};
+
 bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
   for (const auto& n : names)
     if (http::equal_ignoring_case(n, name)) return true;
@@ -133,10 +136,19 @@ Task<void> Exchange::send_body() {
   }
 }
 
-// KERNEL: a TCP peer that has closed looks like one that has shut down its sending side until
-// something is sent to it, so FIN alone is no abort; a reset or a closed Unix socket is.
+// A TCP peer that has closed looks like one that has shut down its sending side until something is
+// sent to it, so FIN alone is no abort; a reset or a closed Unix socket is.
+// KERNEL: io_uring's poll reports POLLRDHUP even unasked (IO_POLL_UNMASK), so after a FIN it can
+// not wait for more; from then on the socket is looked at now and then.
 Task<void> Exchange::watch_client() {
-  const int events = co_await loop_.poll(client_.fd(), 0, kNever, &over_);
+  constexpr int kGone = POLLHUP | POLLERR | POLLNVAL;
+  int events = co_await loop_.poll(client_.fd(), 0, kNever, &over_);
+  while (events >= 0 && (events & kGone) == 0) {
+    const int slept = co_await loop_.sleep_until(deadline_in(kLookAgain), &over_);
+    if (slept < 0) co_return;
+    pollfd look{client_.fd().fd, 0, 0};
+    events = ::poll(&look, 1, 0) < 0 ? 0 : look.revents;
+  }
   if (events > 0) stop_.stop();
 }
 
