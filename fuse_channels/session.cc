@@ -58,6 +58,8 @@ class SessionImpl final : public Session {
 
   bool passthrough_active() const override { return served_.context.passthrough; }
 
+  uint64_t requests() const override { return messages_; }
+
  private:
   Status open_library();
   void on_message(std::span<std::byte> message);
@@ -65,6 +67,7 @@ class SessionImpl final : public Session {
 
   Served served_;
   std::unique_ptr<fuse_session, DestroySession> library_;
+  uint64_t messages_ = 0;
   bool closed_ = true;  // from start() to the end of close(): false
 };
 
@@ -114,6 +117,7 @@ Status SessionImpl::start(UniqueFd fuse_device, std::vector<ChannelSpec> channel
 }
 
 void SessionImpl::on_message(std::span<std::byte> message) {
+  ++messages_;
   const auto request = wire::inspect(message);
   switch (request.verdict) {
     case wire::Verdict::kDrop:

@@ -115,6 +115,8 @@ class Session {
   std::function<void()> on_end;
   // True once INIT was answered; says whether the kernel offered passthrough.
   virtual bool passthrough_active() const = 0;
+  // Messages of the kernel so far, for metrics. What is passed through makes none.
+  virtual uint64_t requests() const = 0;
 };
 
 }  // namespace zvm::fuse_channels

@@ -208,6 +208,12 @@ ChannelUsage Mounted::usage(size_t channel) {
   return usage;
 }
 
+uint64_t Mounted::requests() {
+  uint64_t count = 0;
+  on_loop([&](Session& session) { count = session.requests(); });
+  return count;
+}
+
 std::string Mounted::spooled(size_t channel) {
   std::string out;
   on_loop([&](Session& session) {
@@ -246,7 +252,10 @@ pid_t Mounted::start_shell(const std::string& command, int out) {
       ::setresuid(kOwner, kOwner, kOwner) != 0) {
     ::_exit(123);
   }
-  ::execl("/bin/sh", "sh", "-c", text, nullptr);
+  // The folder has no path; the shell wants one.
+  const char* argv[] = {"sh", "-c", text, nullptr};
+  const char* env[] = {"PWD=/proc/self/cwd", "PATH=/usr/bin:/bin", "LC_ALL=C", nullptr};
+  ::execve("/bin/sh", const_cast<char**>(argv), const_cast<char**>(env));
   ::_exit(124);
 }
 
@@ -261,6 +270,13 @@ ProgramEnd Mounted::shell(const std::string& command) {
   end.out = read_all(in.get());
   ::waitpid(pid, &end.status, 0);
   return end;
+}
+
+bool in_child(const std::function<bool()>& fn) {
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(fn() ? 0 : 1);
+  int status = -1;
+  return ::waitpid(pid, &status, 0) == pid && status == 0;
 }
 
 std::string read_all(int fd) {

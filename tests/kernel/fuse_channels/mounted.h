@@ -75,12 +75,15 @@ class Mounted {
 
   int root() const { return root_.get(); }
 
+  Loop* loop() const { return loop_; }
+
   // -errno on failure.
   int open(const char* name, int flags) const;
 
   // Runs fn on the thread of the loop and waits for it.
   void on_loop(std::function<void(Session&)> fn);
   ChannelUsage usage(size_t channel);
+  uint64_t requests();
   std::string spooled(size_t channel);
   // Ends the mount; true when the session has told so.
   bool unmount();
@@ -111,6 +114,11 @@ class Mounted {
   std::unique_ptr<Session> session_;
   std::thread thread_;
 };
+
+// Runs fn in a child process: true if it returned true. For everything that maps files: a thread
+// that holds this process's memory lock while it waits for the thread that serves it waits for
+// ever.
+bool in_child(const std::function<bool()>& fn);
 
 std::string read_all(int fd);
 // Bytes that tell where they are from.

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <cstring>
 #include <random>
 
 #include "tests/kernel/fuse_channels/mounted.h"
@@ -100,6 +101,170 @@ TEST_F(OutputTest, WhatExceedsTheLimitIsCutOnceAndThenRefused) {
   std::vector<size_t> told;
   mounted->on_loop([&](Session&) { told = mounted->limits; });
   EXPECT_EQ(told, (std::vector<size_t>{kStdout, kOutput}));
+}
+
+// The same operations on an output and on a native file must read, end and look the same.
+class Twins {
+ public:
+  Twins(int fuse, int native) : fds_{fuse, native} {}
+
+  template <class F>
+  void both(const char* what, F f) {
+    errno = 0;
+    const auto a = f(fds_[0]);
+    const int a_errno = a < 0 ? errno : 0;
+    errno = 0;
+    const auto b = f(fds_[1]);
+    const int b_errno = b < 0 ? errno : 0;
+    ASSERT_EQ(a, b) << what;
+    ASSERT_EQ(a_errno, b_errno) << what;
+  }
+
+  void compare() {
+    struct stat st[2];
+    std::string content[2];
+    for (int i : {0, 1}) {
+      ASSERT_EQ(::fstat(fds_[i], &st[i]), 0);
+      content[i].resize(static_cast<size_t>(st[i].st_size));
+      ASSERT_EQ(::pread(fds_[i], content[i].data(), content[i].size(), 0), st[i].st_size);
+    }
+    ASSERT_EQ(st[0].st_size, st[1].st_size);
+    ASSERT_TRUE(content[0] == content[1]);
+  }
+
+  void map_write(int which, off_t at, const std::string& bytes) {
+    const off_t page = at & ~off_t{4095};
+    const size_t length = static_cast<size_t>(at - page) + bytes.size();
+    const int fd = fds_[which];
+    ASSERT_TRUE(in_child([&] {
+      auto* map =
+          static_cast<char*>(::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, page));
+      if (map == MAP_FAILED) return false;
+      std::memcpy(map + (at - page), bytes.data(), bytes.size());
+      return ::munmap(map, length) == 0;
+    }));
+  }
+
+ private:
+  int fds_[2];
+};
+
+TEST_F(OutputTest, RandomAccessBehavesAsANativeFile) {
+  NEEDS_FUSE();
+  mount();
+  const UniqueFd fuse(mounted->open("output", O_RDWR));
+  const UniqueFd native(::openat(folder.fd().fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  ASSERT_TRUE(fuse && native);
+  Twins twins(fuse.get(), native.get());
+  std::mt19937 random(20240607);
+  const auto below = [&](size_t n) { return static_cast<off_t>(random() % n); };
+  for (int step = 0; step < 4000 && !HasFatalFailure(); ++step) {
+    SCOPED_TRACE(step);
+    const off_t at = below(kLimit * 3 / 4);
+    const auto size = static_cast<size_t>(step % 10 == 0 ? below(200'000) : below(5000)) + 1;
+    const std::string bytes = pattern(size, random());
+    switch (random() % 12) {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+        twins.both("pwrite", [&](int fd) { return ::pwrite(fd, bytes.data(), size, at); });
+        break;
+      case 4:
+      case 5: {
+        std::string got[2] = {std::string(size, 'x'), std::string(size, 'x')};
+        twins.both("pread",
+            [&](int fd) { return ::pread(fd, got[fd == fuse.get() ? 0 : 1].data(), size, at); });
+        ASSERT_EQ(got[0], got[1]);
+        break;
+      }
+      case 6:
+        twins.both("ftruncate", [&](int fd) { return ::ftruncate(fd, at); });
+        break;
+      case 7:
+        twins.both(
+            "fallocate", [&](int fd) { return ::fallocate(fd, 0, at, static_cast<off_t>(size)); });
+        break;
+      case 8: {
+        struct stat st {};
+
+        ASSERT_EQ(::fstat(native.get(), &st), 0);
+        if (st.st_size < 10) break;
+        const off_t place = below(static_cast<size_t>(st.st_size) - 1);
+        const std::string part = bytes.substr(0, static_cast<size_t>(st.st_size - place));
+        for (int which : {0, 1}) twins.map_write(which, place, part);
+        break;
+      }
+      case 9:
+        twins.both("lseek end", [&](int fd) { return ::lseek(fd, -3, SEEK_END); });
+        twins.both("write",
+            [&](int fd) { return ::write(fd, bytes.data(), std::min<size_t>(size, 300)); });
+        break;
+      case 10: {
+        // Where holes are is the file system's choice, but before data there is nothing but zeros.
+        const off_t data = ::lseek(fuse.get(), at, SEEK_DATA);
+        const off_t end = data >= 0 ? data : ::lseek(fuse.get(), 0, SEEK_END);
+        std::string skipped(static_cast<size_t>(std::max(end - at, off_t{0})), 'x');
+        ASSERT_EQ(::pread(native.get(), skipped.data(), skipped.size(), at),
+            static_cast<ssize_t>(skipped.size()));
+        ASSERT_EQ(skipped.find_first_not_of('\0'), std::string::npos);
+        break;
+      }
+      default:
+        twins.compare();
+        break;
+    }
+  }
+  twins.compare();
+
+  struct stat st {};
+
+  ASSERT_EQ(::fstat(native.get(), &st), 0);
+  std::string want(static_cast<size_t>(st.st_size), '\0');
+  ASSERT_EQ(::pread(native.get(), want.data(), want.size(), 0), st.st_size);
+  EXPECT_TRUE(mounted->spooled(kOutput) == want);
+}
+
+TEST_F(OutputTest, RandomOutputIsTruncatedAppendedAndRead) {
+  NEEDS_FUSE();
+  mount();
+  expect_ok(mounted->shell("seq 1 1000 > output && seq 1001 2000 >> output && tail -1 output"));
+  EXPECT_EQ(mounted->shell("wc -l < output").out, "2000\n");
+  expect_ok(mounted->shell("cp -p /etc/passwd output && echo short > output && touch output"));
+  EXPECT_EQ(mounted->shell("cat output").out, "short\n");
+  expect_ok(mounted->shell("dd if=/dev/zero of=output bs=1000 seek=100 count=1 2>/dev/null"));
+  EXPECT_EQ(mounted->spooled(kOutput).size(), 101'000u);
+}
+
+TEST_F(OutputTest, SharedMappingsOfAProgramThatIsKilledAreKept) {
+  NEEDS_FUSE();
+  mount();
+  const auto end = mounted->shell(
+      "exec /usr/bin/python3 -c 'import mmap, os, signal; f = open(\"output\", \"r+b\"); "
+      "f.truncate(8192); m = mmap.mmap(f.fileno(), 8192); m[5000:5004] = b\"mine\"; "
+      "os.kill(os.getpid(), signal.SIGKILL)'");
+  EXPECT_TRUE(WIFSIGNALED(end.status));
+  EXPECT_EQ(mounted->spooled(kOutput).substr(5000, 4), "mine");
+}
+
+TEST_F(OutputTest, SizesAreStableWhenTheyMaySafelyBeSent) {
+  NEEDS_FUSE();
+  mount();
+  expect_ok(mounted->shell("echo 12345 > stdout; echo 1234567 > output"));
+  mounted->on_loop([&](Session& s) {
+    EXPECT_EQ(s.stable_size(kStdout), 6u);
+    EXPECT_EQ(s.stable_size(kOutput), 0u) << "may still change anywhere";
+    EXPECT_EQ(s.usage(kOutput).size, 8u);
+  });
+}
+
+TEST_F(OutputTest, AWriteCostsOneRequest) {
+  NEEDS_FUSE();
+  mount();
+  const UniqueFd out(mounted->open("output", O_RDWR));
+  const auto before = mounted->requests();
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(::pwrite(out.get(), "0123456789", 10, i * 10), 10);
+  EXPECT_LE(mounted->requests() - before, 105u) << "GETXATTR or GETATTR beside each WRITE?";
 }
 
 TEST_F(OutputTest, OutputNobodyAskedForIsCountedAndItsEndKept) {
