@@ -67,6 +67,7 @@ class Exchange {
 
   struct End {
     bool again = false;           // nothing has happened: send it once more, on a new connection
+    bool linger = false;          // it can not, but may still be reading the answer
     bool keep_client = false;     // the client's connection can carry another request
     std::optional<Error> failed;  // no answer has been sent to the client
   };
@@ -248,8 +249,8 @@ Task<Exchange::End> Exchange::run() {
     }
     const bool sent = co_await settle_upload();
     clean_ = done.has_value() && sent && answer_.framing.keep_alive && !final_without_continue();
-    if (!sent && done) co_await close_gently(loop_, client_);
     end.keep_client = end.keep_client && sent;
+    end.linger = done.has_value() && !end.keep_client;
   }
   over_.stop();
   co_await watching.join();
@@ -271,6 +272,20 @@ unsigned status_without_answer(const Error& error) {
   }
   if (error.kind() == Kind::kCancelled) return 0;
   return error.kind() == Kind::kTimeout ? 504 : 502;
+}
+
+Task<Exchange::End> exchange_once(Loop& loop, UpstreamPool& pool, const Config& config,
+    http::Connection& client, const http::RequestHead& head, bool fresh, Stop* stop) {
+  Exchange::End end;
+  auto lease = co_await pool.take(fresh, deadline_in(config.ask_timeout), stop);
+  if (!lease) {
+    end.failed = std::move(lease).error();
+    co_return end;
+  }
+  Exchange exchange(loop, config, client, head, std::move(*lease), stop);
+  end = co_await exchange.run();
+  if (auto connection = exchange.take_reusable()) pool.give_back(std::move(connection));
+  co_return end;
 }
 
 }  // namespace
@@ -301,31 +316,21 @@ http::ResponseHead forwarded(
 
 Task<bool> Relay::pass(http::Connection& client, http::RequestHead head, Stop* stop) {
   bool fresh = !can_repeat(head);
-  std::optional<Error> failed;
-  while (true) {
-    auto lease = co_await pool_.take(fresh, deadline_in(config_.ask_timeout), stop);
-    if (!lease) {
-      failed = std::move(lease).error();
-      break;
-    }
-    Exchange exchange(loop_, config_, client, head, std::move(*lease), stop);
-    auto end = co_await exchange.run();
-    if (end.again) {
-      fresh = true;
-      continue;
-    }
-    if (auto connection = exchange.take_reusable()) pool_.give_back(std::move(connection));
-    if (!end.failed) co_return end.keep_client;
-    failed = std::move(end.failed);
-    break;
+  auto end = co_await exchange_once(loop_, pool_, config_, client, head, fresh, stop);
+  if (end.again) {
+    fresh = true;
+    end = co_await exchange_once(loop_, pool_, config_, client, head, fresh, stop);
   }
-  const unsigned status = status_without_answer(*failed);
-  if (status == 0) co_return false;
-  std::string text = status < 500 ? failed->what() : "The object store: " + failed->what();
-  const bool sent = co_await answer_text(
-      client, status, std::move(text), false, deadline_in(config_.send_timeout));
-  if (sent) co_await close_gently(loop_, client);
-  co_return false;
+  if (end.failed) {
+    const unsigned status = status_without_answer(*end.failed);
+    if (status == 0) co_return false;
+    std::string text =
+        status < 500 ? end.failed->what() : "The object store: " + end.failed->what();
+    end.linger = co_await answer_text(
+        client, status, std::move(text), false, deadline_in(config_.send_timeout));
+  }
+  if (end.linger) co_await close_gently(loop_, client);
+  co_return end.keep_client;
 }
 
 }  // namespace zvm::bridge

@@ -20,6 +20,7 @@ inline bridge::Config config_for(const std::string& swift) {
   bridge::Config config;
   config.listen = {"127.0.0.1:0"};
   config.swift = swift;
+  config.drain_timeout = std::chrono::milliseconds(1);
   return config;
 }
 

@@ -100,7 +100,9 @@ TEST_F(ServerTest, ClientBeyondTheLimitWaitsUntilAnotherHasGone) {
 }
 
 TEST_F(ServerTest, StoppingLetsARequestEndAndClosesIdleConnections) {
-  RunningBridge bridge(test::config_for(swift_.address()));
+  Config config = test::config_for(swift_.address());
+  config.drain_timeout = std::chrono::hours(1);
+  RunningBridge bridge(config);
   Socket idle = bridge.connect();
   Socket busy = bridge.connect();
   busy.send("GET / HTTP/1.1\r\n\r\n");
