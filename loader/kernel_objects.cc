@@ -61,11 +61,13 @@ Status invalid(std::string what) {
   return fail(Origin::kHost, Kind::kInvalid, std::move(what));
 }
 
-Status check_sealed(FdRef fd, const char* name, uint64_t max_bytes) {
-  constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+Status check_memfd(FdRef fd, const char* name, uint64_t max_bytes, int wanted_seals) {
+  // Only memfds and tmpfs files have seals to ask for.
   const int seals = ::fcntl(fd.fd, F_GET_SEALS);
-  if (seals < 0 || (seals & kSeals) != kSeals)
-    return invalid(std::string(name) + " is no sealed memfd");
+  const bool unwritable = (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0;
+  if (seals < 0 || (seals & wanted_seals) != wanted_seals || (wanted_seals != 0 && !unwritable)) {
+    return invalid(std::string(name) + " is no memfd with the seals that it needs");
+  }
   struct stat st;
   if (::fstat(fd.fd, &st) < 0) return fail_errno("fstat", errno);
   if (st.st_size <= 0 || static_cast<uint64_t>(st.st_size) > max_bytes) {
@@ -170,10 +172,12 @@ Status close_backing(FdRef fuse_device, int32_t id) {
 }
 
 Status check_start_fds(const UniqueFd* fds, bool program) {
-  ZVM_CHECK_OK(check_sealed(fds[0], "args", wire::kMaxArgsBytes));
+  ZVM_CHECK_OK(check_memfd(fds[0], "args", wire::kMaxArgsBytes, 0));
   ZVM_CHECK_OK(check_pipe(fds[1], "status", O_WRONLY));
   ZVM_CHECK_OK(check_pipe(fds[2], "leash", O_RDONLY));
-  if (program) ZVM_CHECK_OK(check_sealed(fds[3], "program", uint64_t{1} << 40));
+  if (program)
+    ZVM_CHECK_OK(check_memfd(
+        fds[3], "program", wire::kMaxProgramBytes, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW));
   return {};
 }
 

@@ -163,9 +163,12 @@ int read_args(JailPlan& plan) noexcept {
   if (::fstat(plan.fds[kFdArgs], &st) < 0) return -errno;
   if (st.st_size <= 0 || st.st_size > static_cast<off_t>(wire::kMaxArgsBytes)) return -E2BIG;
   const auto size = static_cast<size_t>(st.st_size);
-  void* blob = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, plan.fds[kFdArgs], 0);
+  // SECURITY: a copy of our own, which nobody outside can change while it is parsed.
+  void* blob = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (blob == MAP_FAILED) return -errno;
-  // SECURITY: the broker saw the seals, so nobody can change or cut what is mapped here.
+  const ssize_t n = ::pread(plan.fds[kFdArgs], blob, size, 0);
+  if (n < 0) return -errno;
+  if (static_cast<size_t>(n) != size) return -EINVAL;
   return parse_args(static_cast<char*>(blob), size, &args) ? 0 : -EINVAL;
 }
 

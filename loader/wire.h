@@ -124,15 +124,18 @@ inline constexpr uint32_t kMaxProcesses = 1u << 16;
 
 inline constexpr uint32_t kFuseMaxRead = 1u << 20;  // for libfuse: -o max_read=1048576
 inline constexpr size_t kMaxImageName = 32;         // with the final NUL
-inline constexpr size_t kMaxArgsBytes = 1u << 20;   // of the args memfd
-inline constexpr uint32_t kMaxStrings = 4096;       // argv and envp together
+inline constexpr uint64_t kMaxProgramBytes = uint64_t{1} << 32;
+inline constexpr size_t kMaxArgsBytes = 1u << 20;  // of the args memfd
+inline constexpr uint32_t kMaxStrings = 4096;      // argv and envp together
 inline constexpr size_t kMaxReportBytes = 64;
 
-// fds[0] = args: a memfd with what loader/args.h encodes, sealed F_SEAL_WRITE|SHRINK|GROW|SEAL
+// fds[0] = args: a memfd with what loader/args.h encodes; read once, from offset 0; needs no seal
 // fds[1] = write end of a pipe: pid 1 writes one Report to it
 // fds[2] = leash: read end of a pipe of which hostd alone holds the write end and never writes;
 //          when it hangs up pid 1 exits, and everything with it
-// fds[3] = with kProgramInFd: the program, a memfd with the same four seals
+// fds[3] = with kProgramInFd: the program, a memfd sealed F_SEAL_SHRINK|GROW|SEAL and FUTURE_WRITE
+// or
+//          WRITE
 // Drop your copies of fds[1] and fds[2] when the reply has come. Every channel must be served from
 // now on: the jail opens /dev/stdin (if flagged), /dev/stdout and /dev/stderr, and looks up
 // /dev/{null,zero,full,random,urandom}, which must be seen as empty regular files there (the host's

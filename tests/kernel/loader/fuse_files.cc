@@ -54,7 +54,9 @@ struct stat attributes(FuseFilesState& s, fuse_ino_t inode) {
   return st;
 }
 
-void on_init(void*, fuse_conn_info* connection) { connection->max_read = wire::kFuseMaxRead; }
+void on_init(void*, fuse_conn_info* connection) {
+  connection->max_read = wire::kFuseMaxRead;
+}
 
 void on_lookup(fuse_req_t request, fuse_ino_t, const char* name) {
   auto& s = state(request);
@@ -66,19 +68,19 @@ void on_lookup(fuse_req_t request, fuse_ino_t, const char* name) {
   fuse_entry_param e{};
   e.ino = static_cast<fuse_ino_t>(it - s.names.begin()) + 2;
   e.attr = attributes(s, e.ino);
-  e.attr_timeout = 0;
+  e.attr_timeout = kLong;  // every file is opened with direct_io: sizes in attributes do not matter
   e.entry_timeout = kLong;
   fuse_reply_entry(request, &e);
 }
 
 void on_getattr(fuse_req_t request, fuse_ino_t inode, fuse_file_info*) {
   const struct stat st = attributes(state(request), inode);
-  fuse_reply_attr(request, &st, 0);
+  fuse_reply_attr(request, &st, kLong);
 }
 
 void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat*, int, fuse_file_info*) {
   const struct stat st = attributes(state(request), inode);
-  fuse_reply_attr(request, &st, 0);
+  fuse_reply_attr(request, &st, kLong);
 }
 
 void on_open(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {

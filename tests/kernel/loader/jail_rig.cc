@@ -41,6 +41,14 @@ UniqueFd connect_to(const std::string& path) {
   return fd;
 }
 
+// Made once per file: a host daemon has received the program before it starts it.
+FdRef program_memfd(const std::string& path) {
+  static std::map<std::string, UniqueFd> made;
+  auto& fd = made[path];
+  if (!fd) fd = sealed_memfd(read_file(path));
+  return fd;
+}
+
 }  // namespace
 
 std::string missing_capability() {
@@ -161,11 +169,9 @@ wire::Reply Jail::start() {
   if (spec_.input) request.flags |= wire::kStdinIsChannel;
   wire::set_image(&request, "host", 4);
   std::vector<int> fds{args.get(), status_end.get(), leash_end.get()};
-  UniqueFd program;
   if (!spec_.program_file.empty()) {
-    program = sealed_memfd(read_file(spec_.program_file));
     request.flags |= wire::kProgramInFd;
-    fds.push_back(program.get());
+    fds.push_back(program_memfd(spec_.program_file).fd);
   }
   auto answer = client_.call(request, fds);
   if (!answer) return {};
@@ -243,7 +249,7 @@ UniqueFd sealed_memfd(const std::string& content) {
     if (n <= 0) break;
     done += static_cast<size_t>(n);
   }
-  ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+  ::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE);
   return fd;
 }
 
