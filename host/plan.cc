@@ -104,6 +104,7 @@ Status check_caps(const Description& d, const Caps& caps) {
 Result<PlannedJail> plan_jail(const Description& d, const ProgramBytes* program) {
   PlannedJail planned;
   JailPlan& jail = planned.jail;
+  if (d.program.image != "host") return refuse("this node has no image " + d.program.image);
   jail.image = d.program.image;
   jail.path = d.program.path;
   bool is_static = false;

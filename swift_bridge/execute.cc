@@ -209,7 +209,11 @@ Task<Outcome<bool>> JobRun::admit() {
 Task<Outcome<void>> JobRun::resolve_and_admit() {
   for (unsigned tries = 1;; ++tries) {
     auto resolved = co_await resolve(s_.loop, s_.authoriser, job_, credentials_, stop_.get());
-    if (!resolved) co_return tl::unexpected(std::move(resolved).error());
+    if (!resolved) {
+      Refusal refusal = std::move(resolved).error();
+      refusal.node = node().name;  // whose channel or program it is about
+      co_return tl::unexpected(std::move(refusal));
+    }
     resolved_ = std::move(*resolved);
     lap("authorise");
     attempts_.clear();
@@ -240,6 +244,8 @@ Task<Outcome<void>> JobRun::run_node() {
   out.name = node().name;
   out.host = session_->host().id;
   out.attempt = static_cast<unsigned>(attempts_.size()) + 1;
+  for (const Attempt& a : attempts_)
+    out.tried.push_back({a.device, a.status == 0 ? "no answer" : a.reason});
   if (const auto* policy = s_.conf.policy_at(resolved_.attached_policy))
     out.policy_name = policy->name;
   for (size_t i = 0; i < resolved_.inputs.size(); ++i) {
@@ -388,8 +394,8 @@ void JobRun::write_log(unsigned status) const {
       {{"JOB_ID", id_}, {"ACCOUNT", result_.account}, {"STATUS", std::to_string(status)},
           {"MS", fmt::format("{:.1f}", ms)}, {"PHASES", phases_},
           {"HOST", ran ? result_.nodes.front().host : ""},
-          {"END", ran ? result_.nodes.front().report.status_text() : ""}, {"REFUSED_BY", tried},
-          {"STORED", std::to_string(stored_.size())}});
+          {"END", ran ? result_.nodes.front().report.status_text() : ""}, {"TRIED", tried},
+          {"STORED", std::to_string(stored_.size())}, {"DETAIL", detail_}});
 }
 
 Task<bool> JobRun::run(bool busy) {
@@ -408,7 +414,8 @@ Task<bool> JobRun::run(bool busy) {
   write_log(client_gone_ ? 499 : answer_.head.status);
   // A body that was refused unread is still on its way.
   if (sent && !keep_) co_await close_gently(s_.loop, client_);
-  co_return sent&& keep_;
+  const bool again = sent && keep_;
+  co_return again;
 }
 
 }  // namespace

@@ -138,8 +138,11 @@ Task<Result<Reservation>> Reserver::anywhere(
 std::string remote_reason(const std::vector<Attempt>& attempts) {
   for (const Attempt& a : attempts)
     if (a.status == 501) return last_words(a.reason);
-  if (version_missing(attempts)) return "stale-replica";
-  return count_status(attempts, 503) > 0 ? "busy" : "no-executor";
+  if (count_status(attempts, 409) > 0) return "stale-replica";
+  if (count_status(attempts, 503) > 0) return "busy";
+  // Hand-offs say 404 as a rule: that tells something only when every host was there to be asked.
+  if (count_status(attempts, 0) > 0) return "no-executor";
+  return count_status(attempts, 404) > 0 ? "stale-replica" : "no-executor";
 }
 
 bool version_missing(const std::vector<Attempt>& attempts) {
