@@ -28,7 +28,8 @@ def job(**change):
     (job(name='with blank'), 400, ''),
     (job(name='x' * 65), 400, ''),
     (job(exec=None), 400, 'Must specify exec stanza for n'),
-    (job(exec={}), 400, 'Must specify executable path for n'),
+    (job(exec={}), 400, 'Must specify exec stanza for n'),
+    (job(exec={'args': 'x'}), 400, 'Must specify executable path for n'),
     (job(exec={'path': 'nonsense'}), 400, 'Must specify executable path for n'),
     (job(exec={'path': 'zvm://other:stdin'}), 400, ''),
     (job(exec={'path': 'swift://~/bin/probe', 'args': 'a\x01b'}), 400, ''),
@@ -117,8 +118,8 @@ def test_a_body_that_stops_short_is_no_job(owner, framing):
 
 
 def test_a_chunked_job_is_a_job(owner):
-    a = owner.request('POST', owner.account, {'X-Zerovm-Execute': '1.0', 'Content-Type': 'application/json',
-                                              'Transfer-Encoding': 'chunked'}, iter([json.dumps(job()).encode()]))
+    a = owner.request('POST', owner.account, {'X-Zerovm-Execute': '1.0', 'Content-Type': 'application/json'},
+                      iter([json.dumps(job()).encode()]))  # without a length the library sends chunks
     assert (a.status, a.body) == (200, b'hello\n'), a
 
 
@@ -146,7 +147,7 @@ def test_a_missing_program_of_an_image(owner):
     a = owner.execute(job(exec={'path': 'file://host:/usr/bin/absent'}))
     assert a.status == 400 and a.text.strip(), a
     a = owner.execute(job(exec={'path': 'file://no-such-image:/bin/sh'}))
-    assert a.status in (400, 404, 501) and a.text.strip(), a
+    assert a.status == 400 and 'no-such-image' in a.text, a
 
 
 def test_a_denied_input(owner, stranger, box):
@@ -183,7 +184,7 @@ def test_running_in_an_account_is_its_owners_right(cluster, owner, stranger):
 
 
 @pytest.mark.parametrize('content, what', [
-    (b'just text, no program\n', 'text'), (b'', 'empty'), (b'\x7fELF', 'cut'), (b'\x7fELF' + bytes(2000), 'zeros'),
+    (b'just text, no program\n', 'text'), (b'\x7fELF', 'cut'), (b'\x7fELF' + bytes(2000), 'zeros'),
     (b'\x7fELF\x02\x01\x01' + bytes(9) + b'\x02\x00\xb7\x00' + bytes(2000), 'another machine'),
 ])
 def test_a_program_that_is_no_program(owner, box, content, what):
@@ -193,6 +194,12 @@ def test_a_program_that_is_no_program(owner, box, content, what):
     assert a['X-Nexe-Status'] == 'ZeroVM did not run'
     assert a['X-Nexe-Validation'] == '1'
     assert a.text.strip()
+
+
+def test_an_empty_program(owner, box):
+    owner.put(box + '/program', b'')
+    a = owner.execute(job(exec={'path': 'swift://~/%s/program' % box}))
+    assert a.status == 400 and a.text.strip() and a['X-Nexe-Status'] == 'ZeroVM did not run', a
 
 
 def test_errors_have_a_machine_readable_twin(owner):

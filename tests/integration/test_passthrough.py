@@ -87,7 +87,7 @@ def test_large_bodies_both_ways(owner, box):
 
 def test_a_chunked_upload(owner, box):
     pieces = [DATA[i:i + 70001] for i in range(0, len(DATA), 70001)]
-    owner.must('PUT', '%s/%s/chunked' % (owner.account, box), {'Transfer-Encoding': 'chunked'}, iter(pieces))
+    owner.put(box + '/chunked', iter(pieces))  # without a length the library sends chunks
     assert hashlib.md5(owner.get(box + '/chunked')).digest() == hashlib.md5(DATA).digest()
 
 
