@@ -33,13 +33,20 @@ struct OutputPath {
   std::string path;  // /account/container/object
 };
 
+// A host that was asked before and did not take the node.
+struct HostTried {
+  std::string device;  // the ring's device there, or "" when it was asked as any host
+  std::string reason;
+};
+
 struct NodeResult {
   std::string name;
   std::string host;         // id of the host it ran on, "" if none took it
   std::string policy_name;  // storage policy of the object it ran next to, or of none
   unsigned attempt = 1;
-  bool started = false;  // START was sent: nobody can tell any more that nothing happened
-  double node_time = 0;  // seconds from reservation to report
+  std::vector<HostTried> tried;  // attempt - 1 hosts, in order
+  bool started = false;          // START was sent: nobody can tell any more that nothing happened
+  double node_time = 0;          // seconds from reservation to report
   protocol::NodeReport report;
   std::vector<InputUse> inputs;
   std::vector<OutputPath> outputs;

@@ -82,6 +82,13 @@ Json channels_json(const NodeResult& node) {
   return list;
 }
 
+Json tried_json(const NodeResult& node) {
+  Json list = Json::array();
+  for (const HostTried& t : node.tried)
+    list.push_back({{"device", t.device}, {"reason", printable(t.reason, 256)}});
+  return list;
+}
+
 const char* node_state(const NodeResult& node) {
   if (node.report.end == End::kCancelled) return "cancelled";
   return ended_well(node.report) ? "done" : "failed";
@@ -97,6 +104,7 @@ Json node_json(const NodeResult& node, Detail detail) {
       {"cpu_system", r.cpu_system}, {"wall", r.wall}, {"memory_peak", r.memory_peak}};
   if (r.end == End::kExited) j["exit_code"] = r.exit_code;
   if (r.end == End::kSignalled) j["signal"] = r.signal;
+  if (detail < Detail::kNoInputs && !node.tried.empty()) j["tried"] = tried_json(node);
   if (detail < Detail::kNoInputs) j["inputs"] = inputs_json(node);
   if (detail < Detail::kNoChannels) j["channels"] = channels_json(node);
   return j;
