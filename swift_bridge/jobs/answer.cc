@@ -62,7 +62,13 @@ std::string cdr_line(const JobResult& result) {
   return out;
 }
 
-// "<status>: <detail>" of every node that did not end well. Not positional.
+// "<status>: <detail>"; a detail that only repeats the status says nothing.
+std::string end_text(const protocol::NodeReport& report) {
+  const std::string status = report.status_text();
+  return report.detail.empty() || report.detail == status ? status : status + ": " + report.detail;
+}
+
+// end_text() of every node that did not end well. Not positional.
 std::string error_list(const JobResult& result) {
   std::string out;
   const auto add = [&out](std::string_view text) {
@@ -72,8 +78,7 @@ std::string error_list(const JobResult& result) {
   if (result.refusal) add(result.refusal->detail);
   for (const NodeResult& node : result.nodes) {
     if (ended_well(node.report) || out.size() > 2048) continue;
-    const std::string& detail = node.report.detail;
-    add(node.report.status_text() + (detail.empty() ? "" : ": " + detail));
+    add(end_text(node.report));
   }
   return out;
 }
@@ -125,11 +130,8 @@ std::optional<Refusal> failure_of(const JobResult& result) {
     if (!ended_well(node.report) && (worst == nullptr || end_status(node) > end_status(*worst)))
       worst = &node;
   if (worst == nullptr) return std::nullopt;
-  const std::string& detail = worst->report.detail;
-  return Refusal{end_status(*worst),
-      "node " + worst->name + ": " + worst->report.status_text() +
-          (detail.empty() ? "" : ": " + detail),
-      worst->name, {}};
+  return Refusal{
+      end_status(*worst), "node " + worst->name + ": " + end_text(worst->report), worst->name, {}};
 }
 
 bool has_partial_output(const JobResult& result, const std::optional<PlainOutput>& plain) {
