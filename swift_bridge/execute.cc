@@ -235,7 +235,7 @@ void JobRun::node_lost(const Error& error) {
   NodeReport& report = outcome().report;
   report = NodeReport();
   report.end = End::kHostFault;
-  report.detail = error.kind() == Kind::kDisconnected ? "host lost" : "no report in time";
+  report.detail = error.kind() == Kind::kDisconnected ? error.what() : "no report in time";
   log_error("a host was lost", error, {{"JOB_ID", id_}, {"HOST", outcome().host}});
 }
 
@@ -270,7 +270,10 @@ Task<Outcome<void>> JobRun::run_node() {
     else
       started = tl::unexpected(std::move(report).error());
   }
-  if (stop_.stopped()) co_return refuse(409, "cancelled", out.name);
+  if (stop_.stopped()) {
+    out.report.end = End::kCancelled;
+    co_return refuse(409, "cancelled", out.name);
+  }
   if (!started) node_lost(started.error());
   out.node_time = std::chrono::duration<double>(Clock::now() - reserved).count();
   lap("run");

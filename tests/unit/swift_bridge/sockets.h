@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -25,6 +26,8 @@ class Socket {
     const timeval patience{60, 0};
     ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    const int on = 1;
+    ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
 
   static Socket connect(uint16_t port) {
@@ -63,6 +66,12 @@ class Socket {
     return take(std::min(size, buffer_.size()));
   }
 
+  // What is there, once something is; "" at the end.
+  std::string read_some() {
+    if (buffer_.empty()) fill();
+    return std::exchange(buffer_, std::string());
+  }
+
   std::string read_to_end() {
     while (fill()) {
     }
@@ -71,6 +80,8 @@ class Socket {
 
   // True when the peer has closed and nothing is left; waits for it.
   bool at_end() { return buffer_.empty() && !fill(); }
+
+  int fd() const { return fd_.get(); }
 
   void finish_sending() { ::shutdown(fd_.get(), SHUT_WR); }
 
