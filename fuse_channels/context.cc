@@ -25,11 +25,11 @@ IoBuffer::~IoBuffer() {
   if (bytes_ && kept_buffers.size() < kKeptBuffers) kept_buffers.push_back(std::move(bytes_));
 }
 
-Task<int> read_fully(Loop& loop, FdRef file, std::span<std::byte> into, uint64_t off, Stop* stop) {
+Task<int> read_fully(Loop& loop, FdRef file, std::span<std::byte> into, uint64_t off) {
   size_t got = 0;
   while (got < into.size()) {
     const auto rest = into.subspan(got);
-    const int n = co_await loop.read(file, rest, off + got, kNever, stop);
+    const int n = co_await loop.read(file, rest, off + got, kNever);
     if (n == -EINTR || n == -EAGAIN) continue;
     if (n < 0) co_return n;
     if (n == 0) break;

@@ -116,7 +116,7 @@ class IoBuffer {
 };
 
 // Reads want bytes at off, less only at the file's end: bytes read, or -errno.
-Task<int> read_fully(Loop& loop, FdRef file, std::span<std::byte> into, uint64_t off, Stop* stop);
+Task<int> read_fully(Loop& loop, FdRef file, std::span<std::byte> into, uint64_t off);
 // Writes all of from: bytes written (fewer when the file system stopped taking them), or -errno.
 Task<int> write_fully(Loop& loop, FdRef file, std::span<const std::byte> from, uint64_t off);
 

@@ -80,6 +80,7 @@ Status SessionImpl::open_library() {
   char* argv[] = {name, nullptr};
   fuse_args args = FUSE_ARGS_INIT(1, argv);
   library_.reset(fuse_session_new(&args, &ops, sizeof ops, &served_));
+  fuse_opt_free_args(&args);
   if (!library_) return fail(Origin::kHost, Kind::kInternal, "fuse_session_new failed");
   // libfuse closes the descriptor it is given when it is destroyed. The device must close earlier,
   // while requests still wait, so that the library gets another one, which nobody uses.

@@ -132,16 +132,18 @@ class Twins {
     ASSERT_TRUE(content[0] == content[1]);
   }
 
-  void map_write(int which, off_t at, const std::string& bytes) {
+  void map_write(off_t at, const std::string& bytes) {
     const off_t page = at & ~off_t{4095};
     const size_t length = static_cast<size_t>(at - page) + bytes.size();
-    const int fd = fds_[which];
     ASSERT_TRUE(in_child([&] {
-      auto* map =
-          static_cast<char*>(::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, page));
-      if (map == MAP_FAILED) return false;
-      std::memcpy(map + (at - page), bytes.data(), bytes.size());
-      return ::munmap(map, length) == 0;
+      for (const int fd : fds_) {
+        auto* map = static_cast<char*>(
+            ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, page));
+        if (map == MAP_FAILED) return false;
+        std::memcpy(map + (at - page), bytes.data(), bytes.size());
+        if (::munmap(map, length) != 0) return false;
+      }
+      return true;
     }));
   }
 
@@ -189,10 +191,10 @@ TEST_F(OutputTest, RandomAccessBehavesAsANativeFile) {
         struct stat st {};
 
         ASSERT_EQ(::fstat(native.get(), &st), 0);
-        if (st.st_size < 10) break;
+        if (st.st_size < 10 || step % 6 != 0) break;  // a process each
         const off_t place = below(static_cast<size_t>(st.st_size) - 1);
         const std::string part = bytes.substr(0, static_cast<size_t>(st.st_size - place));
-        for (int which : {0, 1}) twins.map_write(which, place, part);
+        twins.map_write(place, part);
         break;
       }
       case 9:
