@@ -38,7 +38,7 @@ def start(cluster, probe_program):
 
 
 @pytest.fixture(scope='session')
-def cluster(probe_program):
+def cluster(test_folder, probe_program):
     c = zvm.Cluster('main', 21080, nodes=3, replicas=3, fs='auto')
     try:
         yield start(c, probe_program)
@@ -47,7 +47,7 @@ def cluster(probe_program):
 
 
 @pytest.fixture(scope='session')
-def second_cluster(probe_program):
+def second_cluster(test_folder, probe_program):
     """One replica of each object on one of two nodes: a host that is down has no stand-in. Small limits."""
     c = zvm.Cluster('second', 21180, nodes=2, replicas=1, fs='dir',
                     set=['bridge.limits.timeout_cap=10s', 'bridge.limits.memory_cap=1GiB'])

@@ -27,7 +27,7 @@ def pids(cluster):
     return {name: open(os.path.join(run, name)).read() for name in os.listdir(run) if name.endswith('.pid')}
 
 
-def test_a_whole_life(probe_program):
+def test_a_whole_life(test_folder):
     c = zvm.Cluster('life', 21380, nodes=2, replicas=2, fs='auto')
     try:
         c.up()
