@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/sys/fd.h"
@@ -218,8 +219,16 @@ int set_limits(JailPlan& plan) noexcept {
   };
 
   for (const auto& limit : limits) {
-    const rlimit value{limit.soft, limit.hard};
-    if (::setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &value) < 0) return -errno;
+    const auto resource = static_cast<__rlimit_resource_t>(limit.resource);
+    rlimit value{limit.soft, limit.hard};
+    if (::setrlimit(resource, &value) == 0) continue;
+    if (errno != EPERM) return -errno;
+    // The broker itself was given less: then so is the jail.
+    rlimit own;
+    if (::getrlimit(resource, &own) < 0) return -errno;
+    value.rlim_max = std::min(value.rlim_max, own.rlim_max);
+    value.rlim_cur = std::min(value.rlim_cur, value.rlim_max);
+    if (::setrlimit(resource, &value) < 0) return -errno;
   }
   return 0;
 }

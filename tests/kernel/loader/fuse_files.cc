@@ -139,7 +139,8 @@ ssize_t write_all(int fd, iovec* parts, int count, void*) {
 
 }  // namespace
 
-FuseFiles::FuseFiles(UniqueFd device, uint32_t uid, std::map<std::string, std::string> files)
+FuseFiles::FuseFiles(UniqueFd device, uint32_t uid, std::map<std::string, std::string> files,
+    const std::string& absent)
     : state_(std::make_unique<FuseFilesState>()) {
   auto& s = *state_;
   s.device = std::move(device);
@@ -149,6 +150,7 @@ FuseFiles::FuseFiles(UniqueFd device, uint32_t uid, std::map<std::string, std::s
       {"null", "zero", "full", "random", "urandom", "stdin", "stdout", "stderr"}) {
     files.try_emplace(name);
   }
+  files.erase(absent);
   for (auto& [name, content] : files) {
     s.names.push_back(name);
     s.contents.push_back(content);

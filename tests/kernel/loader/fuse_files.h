@@ -15,7 +15,8 @@ class FuseFiles {
  public:
   // Serves `device` until destroyed. Every file may be written (appended) by `uid`. The names of
   // the host's devices are added, empty.
-  FuseFiles(UniqueFd device, uint32_t uid, std::map<std::string, std::string> files);
+  FuseFiles(UniqueFd device, uint32_t uid, std::map<std::string, std::string> files,
+      const std::string& absent = "");
   ~FuseFiles();
   FuseFiles(const FuseFiles&) = delete;
   FuseFiles& operator=(const FuseFiles&) = delete;

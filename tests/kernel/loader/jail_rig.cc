@@ -144,7 +144,7 @@ Jail::Jail(Client& client, JailSpec spec) : client_(client), spec_(std::move(spe
   }
   uid_ = static_cast<uint32_t>(answer->reply.value);
   if (spec_.input) spec_.files["stdin"] = *spec_.input;
-  files_ = std::make_unique<FuseFiles>(std::move(answer->fds[0]), uid_, spec_.files);
+  files_ = std::make_unique<FuseFiles>(std::move(answer->fds[0]), uid_, spec_.files, spec_.absent);
 }
 
 Jail::~Jail() {
@@ -155,7 +155,8 @@ Jail::~Jail() {
 }
 
 wire::Reply Jail::start() {
-  const UniqueFd args = sealed_memfd(encode_args(spec_.path, spec_.argv, spec_.env));
+  const UniqueFd args = sealed_memfd(
+      spec_.raw_args.empty() ? encode_args(spec_.path, spec_.argv, spec_.env) : spec_.raw_args);
   int status[2], leash[2];
   EXPECT_EQ(::pipe2(status, O_CLOEXEC), 0);
   EXPECT_EQ(::pipe2(leash, O_CLOEXEC), 0);

@@ -80,6 +80,8 @@ struct JailSpec {
   std::vector<std::string> env{"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"};
   std::optional<std::string> input;
   std::map<std::string, std::string> files;  // more channels
+  std::string absent;    // a name that the file system lacks although it should be there
+  std::string raw_args;  // instead of path, argv, env
   wire::Limits limits = default_limits();
 
   static wire::Limits default_limits();

@@ -212,6 +212,24 @@ TEST_F(Refused, BackingOfFilesThatTheJobCouldThenWrite) {
       EINVAL);  // no regular file
 }
 
+// Past our own check it is the kernel that answers: this connection did not negotiate passthrough.
+TEST_F(Refused, BackingOfReadOnlyAndOfOwnFilesPassesOurCheck) {
+  const std::string path = broker->devices() + "/object";
+  std::ofstream(path) << "content";
+  const auto tree = client->call(wire::make_request<wire::OpenDevicesRequest>(1));
+  ASSERT_TRUE(tree && tree->reply.error == 0);
+  const UniqueFd original(::openat(tree->fds.at(0).get(), "object", O_RDONLY | O_CLOEXEC));
+  const UniqueFd own(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  const auto request = wire::make_request<wire::BackingOpenRequest>(1);
+  for (const int fd : {original.get(), own.get()}) {
+    const auto answer = client->call(request, {device.get(), fd});
+    ASSERT_TRUE(answer);
+    EXPECT_NE(answer->reply.error, EACCES);
+    EXPECT_EQ(std::string(answer->reply.text).rfind("FUSE_DEV_IOC_BACKING_OPEN", 0), 0u)
+        << answer->reply.text;
+  }
+}
+
 TEST_F(Refused, ARequestBeforeHello) {
   Client rude(broker->socket_path(), false);
   const auto answer = rude.call(wire::make_request<wire::OpenDevicesRequest>(1));

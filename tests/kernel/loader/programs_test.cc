@@ -44,6 +44,20 @@ TEST_F(Programs, WhatCannotBeExecutedIsReportedAsThatStep) {
   EXPECT_EQ(run_path({"/etc/passwd"}).text(), "not started: execute 13");
 }
 
+TEST_F(Programs, AStepThatFailsIsNamed) {
+  const auto without = [&](const char* name) {
+    JailSpec spec;
+    spec.path = "/bin/true";
+    spec.absent = name;
+    return run(*client, spec).text();
+  };
+  EXPECT_EQ(without("full"), "not started: mount-devices 2");
+  EXPECT_EQ(without("stdout"), "not started: open-stdio 2");
+  JailSpec spec;
+  spec.raw_args = "no args";
+  EXPECT_EQ(run(*client, spec).text(), "not started: read-args 22");
+}
+
 TEST_F(Programs, InputAndBothOutputsAreChannels) {
   const auto outcome = run_shell("cat; echo error >&2", "some\ninput");
   EXPECT_EQ(outcome.text(), "exit 0");
