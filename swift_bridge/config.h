@@ -36,7 +36,7 @@ struct Config {
   std::chrono::milliseconds host_connect_timeout{2'000};
   std::chrono::milliseconds host_admit_timeout{30'000};  // until a host has taken or refused a node
   std::chrono::milliseconds range_timeout{30'000};       // one range of a remote object
-  std::chrono::milliseconds drain_timeout{10'000};       // SIGTERM: what runs may end for so long
+  std::chrono::milliseconds drain_timeout{60'000};       // SIGTERM: what runs may end for so long
 
   Limits limits;  // of a job's node: defaults and caps
 };

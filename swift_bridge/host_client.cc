@@ -1,5 +1,6 @@
 #include "swift_bridge/host_client.h"
 
+#include <algorithm>
 #include <ctime>
 
 #include "base/digest.h"
@@ -12,6 +13,7 @@ namespace {
 
 constexpr size_t kMaxAnswer = 64 * 1024;
 constexpr std::chrono::seconds kShunned{5};
+constexpr std::chrono::milliseconds kIdentify{10'000};
 // Less than the protocol allows: the two clocks' seconds are compared, and the message travels.
 constexpr int64_t kSignedFor = protocol::kSignatureLife.count() - 10;
 constexpr std::string_view kSessions = "/v1/sessions";
@@ -47,12 +49,16 @@ bool HostClient::is_shunned(const std::string& address) const {
   return it != shunned_.end() && it->second > Clock::now();
 }
 
+void HostClient::shun(const std::string& address) {
+  shunned_[address] = Clock::now() + kShunned;
+}
+
 Task<Result<std::unique_ptr<http::Connection>>> HostClient::connect(
     const std::string& address, Stop* stop) {
   ZVM_CO_TRY(Address to, parse_address(address));
   auto socket = co_await connect_to(loop_, std::move(to), deadline_in(timeouts_.connect), stop);
   if (!socket) {
-    if (socket.error().kind() == Kind::kTimeout) shunned_[address] = Clock::now() + kShunned;
+    if (socket.error().kind() == Kind::kTimeout) shun(address);
     co_return tl::unexpected(std::move(socket).error());
   }
   shunned_.erase(address);
@@ -60,7 +66,7 @@ Task<Result<std::unique_ptr<http::Connection>>> HostClient::connect(
 }
 
 Task<Result<HostClient::Known>> HostClient::identify(http::Connection& connection, Stop* stop) {
-  const Deadline deadline = deadline_in(timeouts_.connect);
+  const Deadline deadline = deadline_in(std::min(timeouts_.admit, kIdentify));
   const std::string nonce = random_hex(16);
   http::RequestHead head;
   head.method = "GET";
@@ -136,6 +142,7 @@ Task<HostClient::Reserved> HostClient::reserve(
     if (!connection) co_return tl::unexpected(no_answer(connection.error()));
     if (known_.find(address) == known_.end()) {
       auto known = co_await identify(**connection, stop);
+      if (!known && known.error().kind() == Kind::kTimeout) shun(address);
       if (!known) co_return tl::unexpected(no_answer(known.error()));
       known_[address] = std::move(*known);
     }

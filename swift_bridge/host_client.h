@@ -51,6 +51,7 @@ class HostClient {
   Task<Result<Known>> identify(http::Connection& connection, Stop* stop);
   Task<Reserved> reserve_on(std::unique_ptr<http::Connection> connection, const Known& known,
       const std::string& description, Stop* stop);
+  void shun(const std::string& address);
   bool proves(std::string_view nonce, const http::ResponseHead& head, std::string_view body) const;
 
   Loop& loop_;

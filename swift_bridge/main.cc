@@ -79,8 +79,11 @@ Status run(const Config& config) {
   Service service{*loop, config, relay, executor};
   Server server(service);
   ZVM_CHECK_OK(server.listen());
-  for (const auto& address : server.addresses())
+  const auto bound = server.addresses();
+  for (size_t i = 0; i < bound.size(); ++i) {
+    const std::string& address = bound[i] == "unix" ? config.listen[i] : bound[i];
     log(Level::kNotice, "listening", {{"ADDRESS", address}, {"SWIFT", config.swift}});
+  }
   loop->run(serve(*loop, config, server, signals));
   log(Level::kNotice, "stopped");
   return {};

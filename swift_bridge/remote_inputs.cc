@@ -27,10 +27,14 @@ Task<Result<std::string>> RemoteInputs::read(
   q.headers.add("Range", "bytes=" + range);
   // Never a mix of two versions: Swift refuses when the object has been replaced.
   q.headers.add("If-Match", "\"" + v.etag + "\"");
-  q.headers.add("X-Newest", "true");
   q.max_body = length;
   q.timeout = timeout_;
-  ZVM_CO_TRY(auto answer, co_await swift_.ask(std::move(q), stop));
+  ZVM_CO_TRY(auto answer, co_await swift_.ask(q, stop));
+  if (answer.status == 412 || answer.status == 404) {
+    // PERF: only now every replica is asked: the one that answered may be a stale one.
+    q.headers.add("X-Newest", "true");
+    ZVM_CO_TRY(answer, co_await swift_.ask(std::move(q), stop));
+  }
   if (answer.status == 412)
     co_return lost_input(Kind::kConflict, "the object was replaced while the job read it");
   if (answer.status == 404)

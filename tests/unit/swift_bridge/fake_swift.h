@@ -59,6 +59,12 @@ class FakeSwift {
     replacements_[target] = std::move(object);
   }
 
+  // The object there has a new timestamp after every HEAD of it.
+  void never_stays(const std::string& target) {
+    std::lock_guard lock(mutex_);
+    restless_ = target;
+  }
+
   std::string stored(const std::string& target) {
     std::lock_guard lock(mutex_);
     const auto it = objects_.find(target);
@@ -144,6 +150,8 @@ class FakeSwift {
     }
     if ((method == "GET" || method == "HEAD") && object != objects_.end()) {
       const std::string bytes = answer_get(r, object->second);
+      if (method == "HEAD" && target == restless_)
+        object->second.timestamp = "1700000002." + std::to_string(10'000 + ++heads_);
       if (const auto it = replacements_.find(target);
           method == "HEAD" && it != replacements_.end()) {
         object->second = it->second;
@@ -182,6 +190,8 @@ class FakeSwift {
   std::mutex mutex_;  // guards everything below
   std::map<std::string, Object> objects_;
   std::map<std::string, Object> replacements_;
+  std::string restless_;
+  unsigned heads_ = 0;
   std::deque<unsigned> refusals_;
   std::vector<Request> requests_;
   std::set<int> open_;

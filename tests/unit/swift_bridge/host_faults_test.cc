@@ -101,6 +101,16 @@ TEST_F(HostFaults, VersionThatIsGoneIsResolvedAgain) {
   EXPECT_EQ(input_of(host1_, 1).local, Channel::Local::kRequire);
 }
 
+TEST_F(HostFaults, ObjectThatIsReplacedAgainAndAgainIsAConflict) {
+  swift_.never_stays("/v1/AUTH_a/c/in");
+  for (FakeHost* host : {&host1_, &host2_, &host3_})
+    host->refuse({{409, "stale"}, {409, "stale"}, {409, "stale"}, {409, "stale"}});
+  const JobAnswer answer = post(reading());
+  EXPECT_TRUE(answer.has("HTTP/1.1 409 Conflict"));
+  EXPECT_TRUE(answer.has("/AUTH_a/c/in"));
+  EXPECT_EQ(host1_.descriptions().size(), 3u);
+}
+
 TEST_F(HostFaults, VersionThatNoHostHasIsReadFromAfar) {
   for (FakeHost* host : {&host1_, &host2_, &host3_}) host->refuse({{404, "no replica"}});
   host1_.play(says("afar"));
