@@ -22,7 +22,11 @@ void RemoteNode::read(RequestPtr request, uint64_t off, size_t size) {
   const size_t want =
       off < this->size() ? std::min<uint64_t>({size, this->size() - off, kMaxIo}) : 0;
   const ServedRead read{cache_.get(), off, want, true};
-  const uint64_t window = want > 0 ? window_for(off, want) : 0;
+  if (want == 0) {
+    serve_read(context_, state_, std::move(request), read);
+    return;
+  }
+  const uint64_t window = window_for(off, want);
   if (present(off, want)) {
     read_ahead(off + want, window);
     serve_read(context_, state_, std::move(request), read);

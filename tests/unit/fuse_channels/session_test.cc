@@ -232,6 +232,20 @@ TEST_F(SessionTest, AReadThatWaitsForAFetchIsInterrupted) {
   EXPECT_EQ(again.body, "\3\4\5");
 }
 
+TEST_F(SessionTest, ReadsAtAndBeyondTheEndOfAnyFileAreEmpty) {
+  start();
+  kernel->init();
+  for (const char* name : {"input", "far", "script", "output"}) {
+    const uint64_t node = kernel->lookup(name);
+    for (const uint64_t off :
+        {uint64_t{1} << 20, (uint64_t{1} << 20) + 1, uint64_t{1} << 62, UINT64_MAX}) {
+      const Reply reply = kernel->read(node, off, 4096);
+      EXPECT_EQ(reply.error, 0) << name;
+      EXPECT_EQ(reply.body, "") << name;
+    }
+  }
+}
+
 TEST_F(SessionTest, CloseAnswersNobodyAndWaitsForWhatRuns) {
   start();
   kernel->init(kOffer);
