@@ -127,7 +127,10 @@ ssize_t wait_and_read(int fd, void* buffer, size_t size, void* user) {
   for (;;) {
     pollfd p[2] = {{fd, POLLIN, 0}, {s.stop.get(), POLLIN, 0}};
     if (::poll(p, 2, -1) < 0 && errno != EINTR) return -1;
-    if (p[1].revents != 0) return 0;
+    if (p[1].revents != 0) {
+      errno = ENODEV;  // as if unmounted: the loop ends without a word
+      return -1;
+    }
     const ssize_t n = ::read(fd, buffer, size);
     if (n >= 0 || errno != EAGAIN) return n;
   }
