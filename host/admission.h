@@ -1,47 +1,49 @@
-// How many sessions run at once. A slot is a number below the maximum; it also names the jail's
-// uid, so a slot is free only when its last jail is gone. Loop thread only.
+// How many sessions run at once. A slot is held until the session's last process is gone, so no
+// more jails than slots exist. Loop thread only.
 #pragma once
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <utility>
-#include <vector>
 
 namespace zvm::host {
 
 class Admission {
  public:
-  explicit Admission(size_t slots);
+  explicit Admission(size_t slots) : slots_(slots) {}
+
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
 
-  // Holds one slot until it is destroyed. The Admission outlives it.
-  class Slot {
+  // Held until it is destroyed. The Admission outlives it.
+  class [[nodiscard]] Slot {
    public:
-    Slot(Slot&& o) noexcept : owner_(std::exchange(o.owner_, nullptr)), index_(o.index_) {}
+    Slot(Slot&& o) noexcept : owner_(std::exchange(o.owner_, nullptr)) {}
 
     Slot& operator=(Slot&&) = delete;
-    ~Slot();
 
-    uint32_t index() const { return index_; }
+    ~Slot() {
+      if (owner_ != nullptr) --owner_->in_use_;
+    }
 
    private:
     friend class Admission;
 
-    Slot(Admission* owner, uint32_t index) : owner_(owner), index_(index) {}
+    explicit Slot(Admission* owner) : owner_(owner) { ++owner_->in_use_; }
 
     Admission* owner_;
-    uint32_t index_;
   };
 
   // nullopt: all are taken.
-  std::optional<Slot> take();
+  std::optional<Slot> take() {
+    if (in_use_ == slots_) return std::nullopt;
+    return Slot(this);
+  }
 
-  size_t in_use() const { return total_ - free_.size(); }
+  size_t in_use() const { return in_use_; }
 
  private:
-  size_t total_;
-  std::vector<uint32_t> free_;  // the slot freed longest ago is taken first
+  const size_t slots_;
+  size_t in_use_ = 0;
 };
 
 }  // namespace zvm::host

@@ -108,15 +108,15 @@ Task<Status> BrokerClient::greet() {
   co_return Status{};
 }
 
-Task<Status> BrokerClient::start(Deadline deadline) {
+Task<Status> BrokerClient::start(Deadline deadline, Stop& stop) {
   for (;;) {
     auto ok = co_await connect_once(deadline);
     if (ok) break;
-    if (Clock::now() + kReconnectWait >= deadline || stop_.stopped()) {
+    if (Clock::now() + kReconnectWait >= deadline || stop.stopped()) {
       co_return tl::unexpected(std::move(ok).error().while_doing(
           "no answer from zvm-broker (is it running, and is this its socket?)"));
     }
-    co_await loop_.sleep_until(deadline_in(kReconnectWait), &stop_);
+    co_await loop_.sleep_until(deadline_in(kReconnectWait), &stop);
   }
   tasks_.spawn(keep_connected());
   co_return Status{};

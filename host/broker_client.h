@@ -27,9 +27,9 @@ class BrokerClient : public fuse_channels::Backing {
   BrokerClient(const BrokerClient&) = delete;
   BrokerClient& operator=(const BrokerClient&) = delete;
 
-  // Connects, trying again until the deadline; after success the connection is kept up. The error
-  // names the socket and what to do.
-  Task<Status> start(Deadline deadline);
+  // Connects, trying again until the deadline or the stop; after success the connection is kept up.
+  // The error names the socket and what to do.
+  Task<Status> start(Deadline deadline, Stop& stop);
   // Fails what is under way, ends the tasks. Jails that still ran die with the connection.
   Task<void> close();
 

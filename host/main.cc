@@ -30,7 +30,9 @@ struct Daemon {
 };
 
 Task<Status> serve(Daemon& d, BrokerClient& broker, Stop& stop) {
-  ZVM_CO_CHECK_OK(co_await broker.start(deadline_in(kBrokerWait)));
+  auto reached = co_await broker.start(deadline_in(kBrokerWait), stop);
+  if (stop.stopped()) co_return Status{};
+  if (!reached) co_return reached;
   if (broker.limits().uid_count < d.config.max_sessions) {
     co_return fail(Origin::kHost, Kind::kInvalid,
         "host.max_sessions is larger than the broker's uid_count: no uid for each session");

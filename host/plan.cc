@@ -1,13 +1,13 @@
 #include "host/plan.h"
 
-#include <elf.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
+#include <cerrno>
 
 #include "base/config_reader.h"
+#include "loader/elf_check.h"
 
 namespace zvm::host {
 
@@ -57,22 +57,14 @@ tl::unexpected<Error> refuse(std::string why) {
   return fail(Origin::kClient, Kind::kInvalid, std::move(why));
 }
 
-// Whether it is static. Refuses what is no ELF file for this machine.
+// Whether it is static. Refuses what is no program for this machine.
 Result<bool> check_program(const ProgramBytes& program) {
-  Elf64_Ehdr head{};
-  if (::pread(program.memfd.get(), &head, sizeof head, 0) != sizeof head ||
-      std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
-    return refuse("the program is no ELF file");
-  if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_machine != EM_X86_64)
-    return refuse("the program is not for x86-64");
-  for (int i = 0; i < head.e_phnum; ++i) {
-    Elf64_Phdr part{};
-    const auto at = static_cast<off_t>(head.e_phoff + i * sizeof part);
-    if (::pread(program.memfd.get(), &part, sizeof part, at) != sizeof part)
-      return refuse("the program is cut short");
-    if (part.p_type == PT_INTERP) return false;
-  }
-  return true;
+  std::vector<std::byte> head(std::min<uint64_t>(program.size, loader::kElfHeadBytes));
+  const ssize_t n = ::pread(program.memfd.get(), head.data(), head.size(), 0);
+  if (n < 0) return fail_errno("reading the program", errno);
+  head.resize(static_cast<size_t>(n));
+  ZVM_TRY(const auto elf, loader::check_elf(head, program.size));
+  return elf.is_static;
 }
 
 // The policy that the description asks for, or that fits the program.

@@ -62,10 +62,14 @@ bool probe_reflink(const Config& config) {
 
 Task<bool> probe_passthrough(
     Loop& loop, BrokerClient& broker, fuse_channels::Session& files, FdRef device, FdRef file) {
-  // The kernel says what it offers in its first request, which comes unasked.
+  // The kernel says what it offers in its first message, which comes unasked.
   const Deadline until = deadline_in(seconds(5));
-  while (!files.passthrough_active() && Clock::now() < until)
-    co_await loop.sleep_until(deadline_in(milliseconds(5)));
+  while (files.requests() == 0 && Clock::now() < until)
+    co_await loop.sleep_until(deadline_in(milliseconds(1)));
+  if (!files.passthrough_active()) {
+    log(Level::kWarning, "no passthrough in this kernel: objects are read through this daemon");
+    co_return false;
+  }
   auto id = co_await broker.open(device, file);
   if (!id) {
     log_error("no passthrough: objects are read through this daemon", id.error());

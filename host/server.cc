@@ -247,6 +247,14 @@ Task<bool> Server::serve_session(
   co_return false;
 }
 
+Result<Admission::Slot> Server::admit() {
+  if (!node_.broker.connected())
+    return fail(Origin::kHost, Kind::kOverloaded, "the broker of this host is away");
+  auto slot = node_.admission.take();
+  if (!slot) return fail(Origin::kHost, Kind::kOverloaded, "all sessions of this host are in use");
+  return std::move(*slot);
+}
+
 Task<void> Server::run_session(
     http::Connection& connection, const std::string& nonce, const std::string& body) {
   auto refuse = [&](const Error& error) {
@@ -266,11 +274,10 @@ Task<void> Server::run_session(
   }
   const std::string job = description->job;
   const std::string name = description->node;
-  auto slot = node_.admission.take();
+  auto slot = admit();
   if (!slot) {
-    const Error busy(Origin::kHost, Kind::kOverloaded, "all sessions of this host are in use");
-    log(Level::kInfo, "busy", {{"JOB_ID", job}, {"NODE", name}, {"PHASE", "admit"}});
-    co_await answer(connection, refuse(busy));
+    log_error("not admitted", slot.error(), {{"JOB_ID", job}, {"NODE", name}, {"PHASE", "admit"}});
+    co_await answer(connection, refuse(slot.error()));
     co_return;
   }
   Session session(node_, std::move(*description), std::move(*slot));

@@ -40,6 +40,7 @@ class Server {
       http::Connection& connection, http::RequestHead head, const std::string& peer);
   Task<void> run_session(
       http::Connection& connection, const std::string& nonce, const std::string& body);
+  Result<Admission::Slot> admit();
   Task<bool> answer(http::Connection& connection, Reply reply);
 
   Reply identity(const http::RequestHead& head) const;

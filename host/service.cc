@@ -22,6 +22,13 @@ Status harden_process() {
   // The leak checker of sanitizer builds traces its own process, so there it stays dumpable.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno("PR_SET_DUMPABLE", errno);
 #endif
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return fail_errno("PR_SET_NO_NEW_PRIVS", errno);
+  // A session has a spool per output; the usual soft limit of 1024 is for programs with select().
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return fail_errno("getrlimit RLIMIT_NOFILE", errno);
+  files.rlim_cur = files.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &files) != 0) return fail_errno("setrlimit RLIMIT_NOFILE", errno);
   ::umask(077);
   return {};
 }

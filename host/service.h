@@ -8,8 +8,8 @@
 
 namespace zvm::host {
 
-// No core dumps, no ptrace by the own user: the cluster key is in memory. Files that are made are
-// for the own user only.
+// No core dumps, no ptrace by the own user: the cluster key is in memory. No new privileges, as
+// many descriptors as allowed; files that are made are for the own user only.
 Status harden_process();
 // SIGTERM and SIGINT as a descriptor. Call before any thread is made: all inherit the mask.
 Result<UniqueFd> stop_signals();

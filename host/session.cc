@@ -215,7 +215,7 @@ Task<NodeReport> Session::execute() {
   report.device = staged_->device;
   report_channels(report, description_, *staged_, files_.get());
   judge_channels(report, ranges_.failure());
-  if (files_) {
+  if (files_ && !peer_->lost()) {
     auto ok = co_await report_digests(node_.loop, report, description_, *files_);
     if (!ok) report = host_fault(ok.error());
   }
@@ -263,8 +263,8 @@ Task<NodeReport> Session::run_jail(uint64_t session, const JailPlan& plan) {
   ranges_.abandon();
   tasks_stop_.stop();
   if (!started) {
-    // A program that is refused here was refused by the kernel's or the broker's look at it.
-    if (started.error().kind() == Kind::kInvalid) co_return refused(started.error().what());
+    // Arguments that do not fit are the program's fault; what the broker says is not.
+    if (started.error().origin() == Origin::kClient) co_return refused(started.error().what());
     co_return host_fault(started.error());
   }
   NodeReport report = describe_end(end, description_.cpu);
