@@ -110,17 +110,19 @@ std::shared_ptr<RemoteNode::Fetch> RemoteNode::start(uint64_t block, uint64_t en
   return fetch;
 }
 
-// Keeps one window beyond `from` present or on its way. Never waits: a slot that is not free is
-// needed more by a reader.
+// Starts to fetch the next window once less than half of one is present or on its way beyond
+// `from`: so the pieces stay as large as the window. Never waits: a slot that is not free is needed
+// more by a reader.
 void RemoteNode::read_ahead(uint64_t from, uint64_t window) {
   if (window < 2 * kBlock || context_.closing) return;
-  const uint64_t end = std::min<uint64_t>((from + window) / kBlock, present_.size());
-  for (uint64_t block = from / kBlock; block < end; ++block) {
-    if (present_[block] || fetch_of(block)) continue;
-    if (!slots_.try_acquire()) return;
-    const auto fetch = start(block, end);
-    block += fetch->count - 1;
+  const uint64_t half = std::min<uint64_t>((from + window / 2) / kBlock, present_.size());
+  uint64_t block = from / kBlock;
+  while (block < half) {
+    const auto fetch = fetch_of(block);
+    if (!present_[block] && !fetch) break;
+    block = fetch ? fetch->first + fetch->count : block + 1;
   }
+  if (block < half && slots_.try_acquire()) start(block, block + window / kBlock);
 }
 
 Task<void> RemoteNode::run(std::shared_ptr<Fetch> fetch) {

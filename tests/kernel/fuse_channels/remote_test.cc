@@ -85,7 +85,7 @@ TEST_F(RemoteTest, ReadingInSequenceFetchesEachByteOnceInGrowingPieces) {
   const UniqueFd fd(mounted->open("input", O_RDONLY));
   EXPECT_EQ(read_all(fd.get()), content);
   EXPECT_EQ(remote.bytes, content.size());
-  EXPECT_LT(remote.fetches, 40) << "blocks alone would be 77";
+  EXPECT_LT(remote.fetches, 20) << "blocks alone would be 77";
   EXPECT_LE(remote.most_at_once, 4);
 }
 
