@@ -268,7 +268,8 @@ std::vector<const RingDevice*> Ring::primaries(uint32_t partition) const {
   std::vector<const RingDevice*> out;
   for (const auto& row : rows_) {
     if (partition >= row.size()) continue;
-    const RingDevice* d = &*devices_[row[partition]];
+    // read_rows() has let in ids of existing devices only.
+    const RingDevice* d = &*devices_[row[partition]];  // NOLINT(bugprone-unchecked-optional-access)
     if (std::find(out.begin(), out.end(), d) == out.end()) out.push_back(d);
   }
   return out;

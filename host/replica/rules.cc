@@ -135,7 +135,8 @@ Status check_replica(
     const protocol::ObjectVersion& wanted, const ReplicaFacts& facts, int64_t now_seconds) {
   const ReplicaFile& data = facts.files.data;
   ZVM_CHECK_OK(check_file(data, facts.data, wanted.path()));
-  if (facts.meta) ZVM_CHECK_OK(check_file(*facts.files.meta, *facts.meta, wanted.path()));
+  if (facts.meta && facts.files.meta)
+    ZVM_CHECK_OK(check_file(*facts.files.meta, *facts.meta, wanted.path()));
   const auto length = decimal(facts.data.header("Content-Length"));
   if (!length) return corrupt("Content-Length is no number");
   if (*length != facts.file_size)
