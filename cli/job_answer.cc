@@ -11,7 +11,7 @@ namespace zvm::cli {
 
 namespace {
 
-constexpr size_t kMaxReport = 64 * 1024;
+constexpr size_t kMaxReport = size_t{64} << 10;
 constexpr size_t kMaxHeaders = 1000;
 
 std::optional<Json> report_of(const JobAnswer& answer) {
@@ -83,13 +83,6 @@ std::string header_line(const http::Headers& headers) {
 int exit_code(const JobAnswer& answer) {
   if (answer.status == 0) return kExitNoAnswer;
   const std::string_view status = first_of_list(answer.headers.get("X-Nexe-Status"));
-  if (status == "ok" && answer.headers.find("X-Zerovm-Device") == nullptr && answer.status >= 400)
-    return answer.status < 500 ? kExitRefused
-                               : kExitService;  // ran well, its outputs were not stored
-  if (status == "ok") {
-    const auto code = number(first_of_list(answer.headers.get("X-Nexe-Retcode")));
-    return code && *code >= 0 && *code < 256 ? *code : kExitService;
-  }
   constexpr std::string_view kSignal = "signal ";
   if (status.substr(0, kSignal.size()) == kSignal) {
     const auto signal = number(status.substr(kSignal.size()));
@@ -98,10 +91,14 @@ int exit_code(const JobAnswer& answer) {
   if (status == "session timeout") return kExitTimeout;
   for (const std::string_view ended : {"cpu limit", "out of memory", "output limit", "cancelled"})
     if (status == ended) return kExitEnded;
-  if (answer.status >= 400 && answer.status != 501)
-    return answer.status < 500 ? kExitRefused : kExitService;
-  if (answer.status == 501) return kExitRefused;
-  return kExitNoAnswer;  // good, but no word of a job: something else answered
+  // An error status beside "ok" is the program's own if its output is the body; else an output of
+  // it was not stored.
+  if (status == "ok" && body_is_output(answer)) {
+    const auto code = number(first_of_list(answer.headers.get("X-Nexe-Retcode")));
+    return code && *code >= 0 && *code < 256 ? *code : kExitService;
+  }
+  if (answer.status < 400) return kExitNoAnswer;  // no word of a job: something else answered
+  return answer.status < 500 || answer.status == 501 ? kExitRefused : kExitService;
 }
 
 bool body_is_output(const JobAnswer& answer) {

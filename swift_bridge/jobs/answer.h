@@ -16,8 +16,8 @@
 namespace zvm::bridge {
 
 // At most this much of an output is looked at for its message/http or message/cgi head.
-inline constexpr size_t kMaxMessageHead = 64 * 1024;
-inline constexpr size_t kMaxReportHeader = 6 * 1024;
+inline constexpr size_t kMaxMessageHead = size_t{64} << 10;
+inline constexpr size_t kMaxReportHeader = size_t{6} << 10;
 
 // An input as it was pinned.
 struct InputUse {

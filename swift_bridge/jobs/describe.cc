@@ -11,7 +11,7 @@ namespace {
 using protocol::Channel;
 
 // An undeclared output counts without limit; only its tail is kept.
-constexpr uint64_t kTailBytes = 64 * 1024;
+constexpr uint64_t kTailBytes = uint64_t{64} << 10;
 
 // SECURITY: what proves who somebody is must never reach a program, which may be another user's.
 bool is_private_header(std::string_view lower_name) {

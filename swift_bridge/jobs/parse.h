@@ -19,9 +19,9 @@
 
 namespace zvm::bridge {
 
-inline constexpr size_t kMaxJobJson = 64 * 1024;
-inline constexpr size_t kMaxShebangSearch = 128 * 1024;
-inline constexpr size_t kMaxScript = 512 * 1024;  // it travels inside the node's description
+inline constexpr size_t kMaxJobJson = size_t{64} << 10;
+inline constexpr size_t kMaxShebangSearch = size_t{128} << 10;
+inline constexpr size_t kMaxScript = size_t{512} << 10;  // it travels inside the node's description
 inline constexpr size_t kMaxNodeName = 64;
 inline constexpr size_t kMaxArgumentCount = 8192;
 
