@@ -88,6 +88,10 @@ NodeReport describe_end(const JailEnd& end, std::chrono::milliseconds cpu_limit)
     case wire::End::kSignalled:
       report.signal = r.detail;
       report.end = End::kSignalled;
+      if (r.detail == SIGXFSZ) {
+        report.end = End::kOutputLimit;
+        report.detail = "a file, or the private copy of an input, grew beyond its limit";
+      }
       // The limit sends SIGXCPU, and SIGKILL a second later to a program that catches it.
       if (r.detail == SIGXCPU || (r.detail == SIGKILL && cpu_used_up)) {
         report.end = End::kCpuLimit;

@@ -18,6 +18,7 @@ using protocol::Description;
 namespace {
 
 constexpr uint64_t kStack = 8u << 20;
+constexpr uint64_t kLeastGrowth = uint64_t{1} << 30;
 constexpr uint64_t kMaxJailTmp = 256u << 20;
 constexpr uint32_t kTmpInodes = 16 * 1024;
 constexpr uint32_t kOpenFiles = 256;
@@ -39,6 +40,18 @@ std::vector<std::string> environment(const Description& d) {
   return env;
 }
 
+// What a private copy of an object may grow to: the object and as much again as the node may put
+// out. Never less than an output's own limit, so that EDQUOT comes before SIGXFSZ.
+uint64_t largest_file(const Description& d) {
+  uint64_t object = 0;
+  uint64_t output = kLeastGrowth;
+  for (const Channel& c : d.channels) {
+    object = std::max(object, c.object.length);
+    output = std::max(output, c.max_bytes);
+  }
+  return std::min(object, wire::kMaxFile) + std::min(output, wire::kMaxFile) + 1;
+}
+
 wire::Limits limits(const Description& d, wire::Policy policy) {
   const auto cpu = std::chrono::ceil<std::chrono::seconds>(d.cpu).count();
   wire::Limits l{};
@@ -48,6 +61,7 @@ wire::Limits limits(const Description& d, wire::Policy policy) {
   l.tmp_bytes = std::clamp(d.memory / 4, wire::kMinTmp, kMaxJailTmp);
   l.tmp_inodes = kTmpInodes;
   l.cpu_seconds = static_cast<uint32_t>(std::clamp<int64_t>(cpu, 1, wire::kMaxCpuSeconds));
+  l.file_bytes = std::clamp(largest_file(d), wire::kMinFile, wire::kMaxFile);
   l.open_files = kOpenFiles;
   l.processes = policy == wire::Policy::kCompute ? 1 : kImageProcesses;
   return l;

@@ -52,6 +52,7 @@ Refusal check(const Limits& l) {
   if (!within(l.tmp_bytes, kMinTmp, kMaxTmp)) return {EINVAL, "tmp_bytes out of range"};
   if (!within(l.tmp_inodes, 2u, kMaxTmpInodes)) return {EINVAL, "tmp_inodes out of range"};
   if (!within(l.cpu_seconds, 1u, kMaxCpuSeconds)) return {EINVAL, "cpu_seconds out of range"};
+  if (!within(l.file_bytes, kMinFile, kMaxFile)) return {EINVAL, "file_bytes out of range"};
   if (!within(l.open_files, kMinOpenFiles, kMaxOpenFiles))
     return {EINVAL, "open_files out of range"};
   if (!within(l.processes, 1u, kMaxProcesses)) return {EINVAL, "processes out of range"};

@@ -31,7 +31,7 @@ struct LaunchRequest {
   wire::Limits limits;
 };
 
-static_assert(sizeof(LaunchRequest) == 56);
+static_assert(sizeof(LaunchRequest) == 64);
 
 // First packet from the launcher, without being asked: its world is built (error 0), or `step` of
 // world.h failed. Then one per request, with a pidfd when error is 0.

@@ -213,9 +213,15 @@ int set_limits(JailPlan& plan) noexcept {
       {RLIMIT_CPU, l.cpu_seconds, rlim_t{l.cpu_seconds} + 1},
       {RLIMIT_NOFILE, l.open_files, l.open_files},
       {RLIMIT_NPROC, rlim_t{l.processes} + 1, rlim_t{l.processes} + 1},  // pid 1 has the same uid
-      {RLIMIT_CORE, 0, 0}, {RLIMIT_MEMLOCK, 0, 0}, {RLIMIT_MSGQUEUE, 0, 0},
-      {RLIMIT_SIGPENDING, 256, 256}, {RLIMIT_NICE, 0, 0}, {RLIMIT_RTPRIO, 0, 0},
-      // RLIMIT_FSIZE stays: outputs are bounded by their channels, /tmp by its size.
+      {RLIMIT_CORE, 0, 0},
+      {RLIMIT_MEMLOCK, 0, 0},
+      {RLIMIT_MSGQUEUE, 0, 0},
+      {RLIMIT_SIGPENDING, 256, 256},
+      {RLIMIT_NICE, 0, 0},
+      {RLIMIT_RTPRIO, 0, 0},
+      // Outputs are bounded by their channels and /tmp by its size; this bounds a private copy of
+      // an object, whose writes the kernel carries out without asking hostd.
+      {RLIMIT_FSIZE, l.file_bytes, l.file_bytes},
   };
 
   for (const auto& limit : limits) {

@@ -104,6 +104,7 @@ struct Limits {
   uint64_t memory;       // bytes: RLIMIT_AS (compute), RLIMIT_DATA (image)
   uint64_t stack;        // bytes: RLIMIT_STACK
   uint64_t tmp_bytes;    // size of /tmp
+  uint64_t file_bytes;   // RLIMIT_FSIZE: the largest file; bounds private copies of objects
   uint32_t tmp_inodes;   // files on /tmp
   uint32_t cpu_seconds;  // RLIMIT_CPU: per process; SIGXCPU, a second later SIGKILL
   uint32_t open_files;   // RLIMIT_NOFILE
@@ -116,6 +117,8 @@ inline constexpr uint64_t kMinStack = 64u << 10;
 inline constexpr uint64_t kMaxStack = 1u << 30;
 inline constexpr uint64_t kMinTmp = 4096;
 inline constexpr uint64_t kMaxTmp = uint64_t{1} << 40;
+inline constexpr uint64_t kMinFile = 4096;
+inline constexpr uint64_t kMaxFile = uint64_t{1} << 50;
 inline constexpr uint32_t kMaxTmpInodes = 16u << 20;
 inline constexpr uint32_t kMaxCpuSeconds = 366u * 24 * 3600;
 inline constexpr uint32_t kMinOpenFiles = 8;
@@ -207,8 +210,8 @@ static_assert(sizeof(OpenDevicesRequest) == 8);
 static_assert(sizeof(MountFuseRequest) == 16);
 static_assert(sizeof(BackingOpenRequest) == 8);
 static_assert(sizeof(BackingCloseRequest) == 16);
-static_assert(sizeof(Limits) == 40);
-static_assert(sizeof(StartRequest) == 96);
+static_assert(sizeof(Limits) == 48);
+static_assert(sizeof(StartRequest) == 104);
 static_assert(sizeof(KillRequest) == 16);
 static_assert(sizeof(Reply) == 168);
 static_assert(sizeof(Report) == 40 && sizeof(Report) <= kMaxReportBytes);

@@ -128,6 +128,7 @@ wire::Limits JailSpec::default_limits() {
   l.tmp_inodes = 1024;
   l.cpu_seconds = 60;
   l.open_files = 256;
+  l.file_bytes = uint64_t{1} << 30;
   l.processes = 64;
   return l;
 }

@@ -46,6 +46,17 @@ TEST_F(Limits, DescriptorsAreBounded) {
   EXPECT_EQ(run(*client, spec).out, "17\n0\n");
 }
 
+TEST_F(Limits, FilesAreBounded) {
+  auto spec = shell("head -c 100000 /dev/zero > /tmp/file; exit 7");
+  spec.limits.file_bytes = 65536;
+  spec.limits.tmp_bytes = 1u << 20;
+  EXPECT_EQ(run(*client, spec).text(), "exit 7");  // head was ended by SIGXFSZ, the shell goes on
+  spec = shell("head -c 100000 /dev/zero > /tmp/file || wc -c < /tmp/file");
+  spec.limits.file_bytes = 65536;
+  spec.limits.tmp_bytes = 1u << 20;
+  EXPECT_EQ(run(*client, spec).out, "65536\n");
+}
+
 TEST_F(Limits, WhatTheProgramLeavesBehindIsKilledBeforeTheReport) {
   // A daemon: forked twice, in a session of its own, ignoring what can be ignored.
   const auto outcome = run(*client,

@@ -57,6 +57,11 @@ TEST(DescribeEnd, KnowsTheCpuLimitByItsSignals) {
   EXPECT_EQ(describe_end(early, seconds(2)).end, End::kSignalled);
 }
 
+TEST(DescribeEnd, KnowsTheFileLimitByItsSignal) {
+  EXPECT_EQ(
+      describe_end(reported(wire::End::kSignalled, SIGXFSZ), seconds(2)).end, End::kOutputLimit);
+}
+
 TEST(DescribeEnd, BlamesTheProgramForExecuteOnly) {
   auto end = reported(wire::End::kNotStarted, ENOENT);
   end.report->step = step_named("execute");

@@ -89,6 +89,7 @@ TEST(PlanJail, RoundsLimitsIntoWhatTheBrokerTakes) {
   EXPECT_EQ(plan->jail.limits.cpu_seconds, 2u);
   EXPECT_EQ(plan->jail.limits.memory, 64u << 20);
   EXPECT_EQ(plan->jail.limits.tmp_bytes, 16u << 20);
+  EXPECT_GE(plan->jail.limits.file_bytes, uint64_t{1} << 30);
   d.memory = 1;
   plan = plan_jail(d, nullptr);
   ASSERT_TRUE(plan);

@@ -17,7 +17,7 @@ using namespace wire;
 StartRequest good_start() {
   auto r = make_request<StartRequest>(7);
   r.session = 5;
-  r.limits = {512u << 20, 8u << 20, 16u << 20, 1024, 60, 256, 64};
+  r.limits = {512u << 20, 8u << 20, 16u << 20, 1u << 30, 1024, 60, 256, 64};
   r.policy = Policy::kImage;
   set_image(&r, "host", 4);
   return r;
@@ -83,6 +83,8 @@ TEST(Request, StartIsRefusedForEachFieldOutOfBounds) {
       [](StartRequest& r) { r.limits.tmp_inodes = 0; },
       [](StartRequest& r) { r.limits.cpu_seconds = 0; },
       [](StartRequest& r) { r.limits.cpu_seconds = kMaxCpuSeconds + 1; },
+      [](StartRequest& r) { r.limits.file_bytes = 4095; },
+      [](StartRequest& r) { r.limits.file_bytes = kMaxFile + 1; },
       [](StartRequest& r) { r.limits.open_files = 3; },
       [](StartRequest& r) { r.limits.open_files = kMaxOpenFiles + 1; },
       [](StartRequest& r) { r.limits.processes = 0; },
