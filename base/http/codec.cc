@@ -180,6 +180,17 @@ Result<uint64_t> content_length(std::string_view text, Origin origin) {
   return length;
 }
 
+// SECURITY: WSGI servers, Swift's eventlet among them, make one variable of Transfer-Encoding and
+// Transfer_Encoding: a line that is no framing here would be one there. Other names may have
+// underscores, user metadata does.
+bool looks_like_framing(std::string_view name) {
+  if (name.find('_') == name.npos) return false;
+  std::string dashed(name);
+  std::replace(dashed.begin(), dashed.end(), '_', '-');
+  return equal_ignoring_case(dashed, "Transfer-Encoding") ||
+         equal_ignoring_case(dashed, "Content-Length");
+}
+
 // The part of the framing that requests and responses share.
 // SECURITY: two readings of one length are how requests get smuggled past a proxy: all of them end
 // here.
@@ -231,6 +242,9 @@ Result<std::optional<Parsed<RequestHead>>> parse_request_head(
   ZVM_CHECK_OK((decode<true>(in.substr(0, *size), head, kOrigin)));
   if (head.headers.count("Host") > 1)
     return fail(kOrigin, Kind::kInvalid, "Host is given more than once");
+  for (const Header& h : head.headers)
+    if (looks_like_framing(h.name))
+      return fail(kOrigin, Kind::kInvalid, "a header name that may be taken for the body's length");
   ZVM_TRY(head.framing, frame(head.headers, head.minor, kOrigin));
   head.framing.expect_continue =
       head.minor >= 1 && head.headers.has_token("Expect", "100-continue");

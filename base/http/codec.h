@@ -2,7 +2,8 @@
 // Beast's basic_parser decodes; on top of it everything ambiguous is refused: a second or malformed
 // Content-Length, Content-Length beside Transfer-Encoding, a transfer coding other than chunked, a
 // folded line, a bare LF or CR, a NUL, a space before the colon, a second Host, a target that is
-// neither a path nor "*".
+// neither a path nor "*", and a request's Transfer_Encoding or Content_Length, which some servers
+// take for the real ones.
 #pragma once
 #include <optional>
 #include <span>

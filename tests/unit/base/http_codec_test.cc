@@ -134,6 +134,11 @@ TEST(RequestHead, EveryAmbiguousLengthIsRefused) {
   EXPECT_NE(with("Transfer-Encoding: identity\r\n"), "");
   EXPECT_NE(with("Transfer-Encoding: chunked;q=1\r\n"), "");
   EXPECT_NE(with("Transfer-Encoding:\r\n"), "");
+  // What a WSGI server would take for Transfer-Encoding.
+  EXPECT_NE(with("Content-Length: 3\r\nTransfer_Encoding: chunked\r\n"), "");
+  EXPECT_NE(with("transfer_ENCODING: chunked\r\n"), "");
+  EXPECT_NE(with("Content_Length: 3\r\n"), "");
+  EXPECT_EQ(request("PUT / HTTP/1.1\r\nX-Object-Meta-A_b: c\r\n\r\n").headers.size(), 1u);
   for (const char* value : {"", "-1", "+1", "0x10", "1 1", "1.0", "9223372036854775808",
            "18446744073709551616", "99999999999999999999999"})
     EXPECT_NE(with("Content-Length: "s + value + "\r\n"), "") << value;
