@@ -134,14 +134,14 @@ std::optional<Refusal> failure_of(const JobResult& result) {
       end_status(*worst), "node " + worst->name + ": " + end_text(worst->report), worst->name, {}};
 }
 
-bool has_partial_output(const JobResult& result, const std::optional<PlainOutput>& plain) {
-  if (result.refusal || !plain || plain->size == 0) return false;
+bool has_partial_output(const JobResult& result, const PlainOutput& plain) {
+  if (result.refusal || plain.size == 0) return false;
   return std::all_of(result.nodes.begin(), result.nodes.end(), [](const NodeResult& n) {
     return ended_well(n.report) || shows_partial_output(n.report.end);
   });
 }
 
-void set_fixed_body(Answer* answer, std::string content_type, std::string bytes) {
+void set_fixed_body(Answer* answer, std::string_view content_type, std::string bytes) {
   answer->head.headers.set("Content-Type", content_type);
   answer->skip = 0;
   answer->length = bytes.size();
@@ -150,7 +150,7 @@ void set_fixed_body(Answer* answer, std::string content_type, std::string bytes)
 
 void set_refusal_body(Answer* answer, const Refusal& refusal, std::string_view id, bool as_json) {
   RefusalBody body = refusal_body(refusal, id, as_json);
-  set_fixed_body(answer, std::move(body.content_type), std::move(body.bytes));
+  set_fixed_body(answer, body.content_type, std::move(body.bytes));
   if (refusal.status == 503) answer->head.headers.set("Retry-After", kRetryAfter);
 }
 
@@ -163,7 +163,7 @@ void set_raw_output(Answer* answer, const PlainOutput& plain) {
 
 void set_output(Answer* answer, const std::optional<PlainOutput>& plain, AnswerTo to) {
   if (!plain || plain->size < plain->min_size) {
-    set_fixed_body(answer, plain ? plain->content_type : "text/plain", "");
+    set_fixed_body(answer, plain ? std::string_view(plain->content_type) : "text/plain", "");
     return;
   }
   set_raw_output(answer, *plain);
@@ -224,7 +224,7 @@ Answer make_answer(const JobResult& result, const std::optional<PlainOutput>& pl
     set_output(&answer, plain, to);
   } else {
     answer.head.status = failure->status;
-    if (has_partial_output(result, plain) && !wants_json(accept))
+    if (plain && has_partial_output(result, *plain) && !wants_json(accept))
       set_raw_output(&answer, *plain);
     else
       set_refusal_body(&answer, *failure, result.id, wants_json(accept));

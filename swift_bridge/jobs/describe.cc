@@ -162,6 +162,7 @@ void add_attached(const Node& node, const std::vector<PlacedInput>& inputs,
     const http::Headers* headers, Environment* env) {
   if (!node.attach) return;
   const Device& device = node.devices[*node.attach];
+  if (!device.path) return;
   env->add("LOCAL_OBJECT", "on");
   env->add("LOCAL_PATH_INFO", device.path->path());
   env->add("LOCAL_DOCUMENT_ROOT", "/dev/" + device.name);

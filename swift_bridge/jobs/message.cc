@@ -26,8 +26,9 @@ bool is_ours(std::string_view lower_name) {
 std::optional<unsigned> parse_status(std::string_view text) {
   unsigned status = 0;
   if (text.size() < 3 || (text.size() > 3 && text[3] != ' ')) return std::nullopt;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + 3, status);
-  if (ec != std::errc() || end != text.data() + 3 || status < 200 || status > 599)
+  const std::string_view digits = text.substr(0, 3);
+  const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), status);
+  if (ec != std::errc() || end != digits.data() + digits.size() || status < 200 || status > 599)
     return std::nullopt;
   return status;
 }
