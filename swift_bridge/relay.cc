@@ -125,11 +125,14 @@ Task<void> Exchange::send_body() {
         text_of(buffer.get(), *got), deadline_in(config_.answer_timeout), stop_.get());
     if (!sent) {
       upload_ = Upload::kRefused;  // what Swift has to say about it is its answer
-      co_return;
+      break;
     }
   }
-  auto ended = co_await upstream_->end_body(deadline_in(config_.answer_timeout), stop_.get());
-  upload_ = ended ? Upload::kComplete : Upload::kRefused;
+  if (upload_ == Upload::kRunning) {
+    auto ended = co_await upstream_->end_body(deadline_in(config_.answer_timeout), stop_.get());
+    upload_ = ended ? Upload::kComplete : Upload::kRefused;
+  }
+  // read_head() has no deadline of its own: whatever became of the body, this one ends it.
   const int rc = co_await headed_.wait(deadline_in(config_.answer_timeout), stop_.get());
   if (rc == -ETIME) {
     timed_out_ = true;
