@@ -23,16 +23,20 @@ bool names_account(std::string_view target) {
 
 Outcome<SwiftPath> parse_target(std::string_view target) {
   if (!names_account(target)) return refuse(404, "The path names no account");
-  std::string_view rest = below_version(target);
+  // SECURITY: decoded before it is split, as Swift does: else "AUTH_a%2Fc" would be an account here
+  // and a container of AUTH_a in every question that Swift is asked.
+  const std::string decoded = percent_decode(below_version(target));
+  std::string_view rest = decoded;
   const auto next = [&rest] {
     const std::string_view part = rest.substr(0, rest.find('/'));
     rest.remove_prefix(std::min(rest.size(), part.size() + 1));
-    return percent_decode(part);
+    return std::string(part);
   };
   SwiftPath path;
   path.account = next();
   path.container = next();
-  path.object = percent_decode(rest);
+  path.object = rest;
+  if (path.account.empty()) return refuse(404, "The path names no account");
   if (path.container.empty() && !path.object.empty())
     return refuse(404, "The path names an object without a container");
   for (const std::string* part : {&path.account, &path.container, &path.object})

@@ -50,6 +50,10 @@ TEST(Path, TargetIsTakenApartAndDecoded) {
   EXPECT_EQ(path->account, "AUTH_a");
   EXPECT_EQ(path->container, "c d");
   EXPECT_EQ(path->object, "o//p/q");
+  const auto hidden = parse_target("/v1/AUTH_a%2Fc/o%2Fp");
+  EXPECT_EQ(hidden->account, "AUTH_a");
+  EXPECT_EQ(hidden->container, "c");
+  EXPECT_EQ(hidden->object, "o/p");
   const auto account = parse_target("/v1/AUTH_a");
   ASSERT_TRUE(account);
   EXPECT_EQ(account->path(), "/AUTH_a");
@@ -58,6 +62,7 @@ TEST(Path, TargetIsTakenApartAndDecoded) {
 
 TEST(Path, WhatSwiftWouldNotTakeIsRefused) {
   EXPECT_EQ(parse_target("/v1/AUTH_a//o").error().status, 404u);
+  EXPECT_EQ(parse_target("/v1/%2FAUTH_a/c").error().status, 404u);
   EXPECT_EQ(parse_target("/other").error().status, 404u);
   EXPECT_EQ(parse_target("/v1/AUTH_a/%ff").error().status, 412u);
   EXPECT_EQ(parse_target("/v1/AUTH_a/c/%00").error().status, 412u);
