@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "base/digest.h"
@@ -287,7 +288,16 @@ Task<void> JobRun::commit_outputs() {
   if (!ended_well(report) && !node().keep_partial) co_return;
   const Committing with{s_.loop, s_.config, s_.swift, credentials_, *session_};
   auto done = co_await commit(with, node(), report, &stored_, stop_.get());
-  if (!done) result_.refusal = std::move(done).error();
+  for (OutputPath& out : outcome().outputs)
+    out.stored = std::find(stored_.begin(), stored_.end(), out.path) != stored_.end();
+  if (!done) {
+    result_.refusal = std::move(done).error();
+    // Swift has no transaction: half a result is no answer of the one PUT that failed.
+    if (!stored_.empty()) {
+      result_.refusal->status = 500;
+      result_.refusal->detail += fmt::format("; outputs stored before it: {}", stored_.size());
+    }
+  }
   lap("commit");
 }
 

@@ -30,7 +30,8 @@ struct InputUse {
 // Where a stored output goes.
 struct OutputPath {
   std::string device;
-  std::string path;  // /account/container/object
+  std::string path;     // /account/container/object
+  bool stored = false;  // its PUT has succeeded
 };
 
 // A host that was asked before and did not take the node.

@@ -71,13 +71,17 @@ Json channels_json(const NodeResult& node) {
   Json list = Json::array();
   for (const ChannelReport& c : node.report.channels) {
     std::string path;
+    const OutputPath* output = nullptr;
     for (const InputUse& in : node.inputs)
       if (in.device == c.name) path = in.path;
     for (const OutputPath& out : node.outputs)
-      if (out.device == c.name) path = out.path;
-    list.push_back({{"device", c.name}, {"path", path}, {"bytes_read", c.bytes_read},
+      if (out.device == c.name) output = &out;
+    if (output != nullptr) path = output->path;
+    Json j = {{"device", c.name}, {"path", path}, {"bytes_read", c.bytes_read},
         {"bytes_written", c.bytes_written}, {"reads", c.reads}, {"writes", c.writes},
-        {"counted", c.counted}, {"sha256", c.sha256}});
+        {"counted", c.counted}, {"sha256", c.sha256}};
+    if (output != nullptr) j["stored"] = output->stored;
+    list.push_back(std::move(j));
   }
   return list;
 }

@@ -6,6 +6,10 @@ namespace zvm::bridge {
 
 namespace {
 
+// SECURITY: of one job's questions under way. A small body can name hundreds of objects; whoever
+// sends it must not get as many connections to Swift by it.
+constexpr size_t kAtOnce = 16;
+
 // One slot a question; filled when its task ends.
 struct Answers {
   Outcome<void> execute;
@@ -19,26 +23,31 @@ struct Asking {
   const Credentials& credentials;
   Stop* stop;
   Answers& answers;
+  Event ended;  // pulsed when a question was answered
 };
 
 Task<void> ask_execute(Asking& a, std::string account) {
   auto answer = co_await a.authoriser.may_execute(std::move(account), a.credentials, a.stop);
   a.answers.execute = std::move(answer);
+  a.ended.pulse();
 }
 
 Task<void> ask_program(Asking& a, SwiftPath path) {
   auto answer = co_await a.authoriser.may_run(std::move(path), a.credentials, a.stop);
   a.answers.program = std::move(answer);
+  a.ended.pulse();
 }
 
 Task<void> ask_read(Asking& a, SwiftPath path, size_t device) {
   auto answer = co_await a.authoriser.may_read(std::move(path), a.credentials, a.stop);
   a.answers.reads[device] = std::move(answer);
+  a.ended.pulse();
 }
 
 Task<void> ask_write(Asking& a, SwiftPath path, size_t device) {
   auto answer = co_await a.authoriser.may_write(std::move(path), a.credentials, a.stop);
   a.answers.writes[device] = std::move(answer);
+  a.ended.pulse();
 }
 
 // True when an earlier device is stored in the same container: one question answers for both.
@@ -60,12 +69,18 @@ Task<Outcome<Resolved>> resolve(Loop& loop, Authoriser& authoriser, const Job& j
   Answers answers;
   answers.reads.resize(devices);
   answers.writes.resize(devices);
-  Asking asking{authoriser, credentials, stop, answers};
+  Asking asking{authoriser, credentials, stop, answers, Event(loop)};
   TaskGroup group(loop);
   group.spawn(ask_execute(asking, job.account));
   if (node.exec.kind == Exec::Kind::kObject) group.spawn(ask_program(asking, node.exec.object));
   for (size_t i = 0; i < devices; ++i) {
     const Device& d = node.devices[i];
+    while (group.size() >= kAtOnce) {
+      const int waited = co_await asking.ended.wait(kNever);  // each has a deadline
+      (void)waited;
+    }
+    // Whoever may not execute has nothing more asked for him.
+    if (!answers.execute) break;
     if (d.reads_object() && d.path) group.spawn(ask_read(asking, *d.path, i));
     if (d.is_stored() && !asked_already(node, i)) group.spawn(ask_write(asking, *d.path, i));
   }

@@ -160,6 +160,16 @@ TEST_F(ExecuteTest, JobsBeyondTheLimitAreToldToComeAgain) {
   EXPECT_TRUE(second.has("Retry-After: "));
 }
 
+TEST_F(ExecuteTest, ManyObjectsAreAskedForAFewAtATime) {
+  std::string devices = R"({"name":"stdout"})";
+  for (int i = 1; i <= 60; ++i)
+    devices += R"(,{"name":"input-)" + std::to_string(i) + R"(","path":"swift://AUTH_a/c/in"})";
+  host1_.play(says("sixty", 0));
+  EXPECT_EQ(post(job(devices)).body, "sixty");
+  EXPECT_EQ(swift_.count("HEAD", "/v1/AUTH_a/c/in"), 60u);
+  EXPECT_TRUE(post(job(devices), "unknown").has("HTTP/1.1 401 "));
+}
+
 // --- outputs ------------------------------------------------------------------------------------
 
 constexpr const char* kStored =
@@ -202,6 +212,19 @@ TEST_F(ExecuteTest, OutputThatCanNotBeStoredGivesTheJobItsStatus) {
   EXPECT_TRUE(answer.has("HTTP/1.1 413 ")) << answer.head;
   EXPECT_TRUE(answer.has("while writing /AUTH_a/c/out"));
   EXPECT_EQ(swift_.stored("/v1/AUTH_a/c/out"), "(absent)");
+}
+
+TEST_F(ExecuteTest, FailureAfterAnotherOutputWasStoredIsToldWithWhatWasStored) {
+  host1_.play(says("result", 0));
+  swift_.refuse_puts({201, 413});
+  const std::string two =
+      std::string(kStored) + R"(,{"name":"output","path":"swift://AUTH_a/c/other"})";
+  const JobAnswer answer = post(job(two));
+  EXPECT_TRUE(answer.has("HTTP/1.1 500 ")) << answer.head;
+  EXPECT_TRUE(answer.has("while writing /AUTH_a/c/other; outputs stored before it: 1"));
+  EXPECT_TRUE(answer.has(R"("path":"/AUTH_a/c/out","reads":0,"sha256")"));
+  EXPECT_TRUE(answer.has(R"("stored":true)"));
+  EXPECT_TRUE(answer.has(R"("stored":false)"));
 }
 
 TEST_F(ExecuteTest, NodeThatEndsBadlyStoresNothing) {
