@@ -23,8 +23,10 @@ namespace {
 
 // What a program may still do after a write of it was refused for want of room.
 constexpr auto kLimitGrace = seconds(1);
-constexpr auto kDrainMax = minutes(10);
-constexpr auto kDrainIdle = seconds(30);
+// Longer than a bridge waits for a client or for Swift between two windows (its send_timeout and
+// store_timeout). Pings tell that it is still there; this is for one that lives and has forgotten.
+constexpr auto kDrainIdle = minutes(10);
+constexpr auto kDrainMax = std::chrono::hours(2);
 constexpr auto kDrainStopping = seconds(2);
 
 }  // namespace
