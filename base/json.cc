@@ -140,6 +140,7 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
         Origin::kClient, Kind::kInvalid, "JSON, byte " + std::to_string(nul) + ": a NUL byte");
   const char* seen = text.data();
   Builder builder(limits.depth);
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the pair is bounded by its end
   const Cursor begin(text.data(), &seen), end(text.data() + text.size(), &seen);
   if (!Json::sax_parse(begin, end, &builder)) {
     const auto at = std::max<std::ptrdiff_t>(seen - text.data() - 1, 0);
