@@ -74,8 +74,11 @@ std::string node_line(const Json& node) {
 std::string header_line(const http::Headers& headers) {
   const std::string_view name = headers.get("X-Nexe-System");
   if (name.empty()) return {};
-  return fmt::format("{}: {}, exit {}", first_of_list(name),
-      first_of_list(headers.get("X-Nexe-Status")), first_of_list(headers.get("X-Nexe-Retcode")));
+  const std::string_view status = first_of_list(headers.get("X-Nexe-Status"));
+  std::string line = fmt::format("{}: {}", first_of_list(name), status);
+  if (status == "ok")
+    line += fmt::format(", exit {}", first_of_list(headers.get("X-Nexe-Retcode")));
+  return line;
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ TEST(Summary, FallsBackToTheHeaders) {
   const JobAnswer a = answer_of(
       {"HTTP/1.1 500 E", "X-Nexe-System: n,m", "X-Nexe-Status: signal 6,ok", "X-Nexe-Retcode: 0,0",
           "X-Nexe-Error: signal 6", "X-Zvm-Job: j1", "X-Zvm-Report: {broken"});
-  EXPECT_EQ(summary(a), "zvm: n: signal 6, exit 0\nzvm: error: signal 6\nzvm: HTTP 500, job j1\n");
+  EXPECT_EQ(summary(a), "zvm: n: signal 6\nzvm: error: signal 6\nzvm: HTTP 500, job j1\n");
   EXPECT_EQ(pretty_report(a), "");
 }
 
