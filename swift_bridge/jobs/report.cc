@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cmath>
 #include <ctime>
 
 #include "base/json.h"
@@ -26,6 +27,11 @@ Json time_json(Time t) {
   ::gmtime_r(&seconds, &tm);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", tm.tm_year + 1900, tm.tm_mon + 1,
       tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, us % 1'000'000);
+}
+
+// To the microsecond: the rest is noise of the arithmetic.
+double seconds(double s) {
+  return std::round(s * 1e6) / 1e6;
 }
 
 const ChannelReport* channel_of(const NodeResult& node, std::string_view device) {
@@ -104,8 +110,9 @@ Json node_json(const NodeResult& node, Detail detail) {
   Json j = {{"name", node.name}, {"state", node_state(node)}, {"host", node.host},
       {"device", r.device}, {"attempt", node.attempt}, {"locality", locality.word},
       {"reason", locality.reason}, {"exit_code", nullptr}, {"signal", nullptr},
-      {"status", r.status_text()}, {"validation", r.validation}, {"cpu_user", r.cpu_user},
-      {"cpu_system", r.cpu_system}, {"wall", r.wall}, {"memory_peak", r.memory_peak}};
+      {"status", r.status_text()}, {"validation", r.validation}, {"cpu_user", seconds(r.cpu_user)},
+      {"cpu_system", seconds(r.cpu_system)}, {"wall", seconds(r.wall)},
+      {"memory_peak", r.memory_peak}};
   if (r.end == End::kExited) j["exit_code"] = r.exit_code;
   if (r.end == End::kSignalled) j["signal"] = r.signal;
   if (detail < Detail::kNoInputs && !node.tried.empty()) j["tried"] = tried_json(node);
