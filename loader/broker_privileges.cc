@@ -19,6 +19,8 @@ constexpr cap_value_t kKept[] = {
     CAP_SETGID,     // likewise; and it drops the supplementary groups
     CAP_KILL,       // jails run with other uids
     CAP_SETPCAP,    // the launcher empties its bounding set
+    CAP_SYS_CHROOT,  // the launcher's root becomes its namespace's: no user namespace is made in a
+                     // chroot
 };
 
 }  // namespace

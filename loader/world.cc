@@ -63,6 +63,15 @@ int attach(const UniqueFd& tree, int folder, const char* path) noexcept {
   return result(::move_mount(tree.get(), "", folder, path, MOVE_MOUNT_F_EMPTY_PATH));
 }
 
+// Goes to the root of the mount namespace.
+// KERNEL: user_namespaces(7): a process whose root is not its mount namespace's makes none, so a
+// launcher that stayed in a chroot could start no jail. Joining one's own namespace is the way out.
+int leave_chroot() noexcept {
+  const UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  if (!self) return -errno;
+  return result(::setns(self.get(), CLONE_NEWNS));
+}
+
 int write_file(int folder, const char* path, const char* text) noexcept {
   const UniqueFd file(::openat(folder, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!file) return -errno;
@@ -76,7 +85,14 @@ int write_file(int folder, const char* path, const char* text) noexcept {
 
 int enter_namespaces(World&) noexcept {
   if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) return -errno;
-  return result(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
+  const UniqueFd own(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!own) return -errno;
+  // Everything becomes private, also where the broker runs in a chroot that is no mount point.
+  if (int r = leave_chroot(); r < 0) return r;
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) return -errno;
+  // The paths of the steps below are the broker's.
+  if (::fchdir(own.get()) < 0) return -errno;
+  return result(::chroot("."));
 }
 
 int name_host(World&) noexcept {
@@ -189,6 +205,7 @@ int seal_root(World& w) noexcept {
 }
 
 int enter_root(World& w) noexcept {
+  if (int r = leave_chroot(); r < 0) return r;
   if (::fchdir(w.root.get()) < 0) return -errno;
   // KERNEL: pivot_root(2): "." twice stacks the old root on the new one, from where it is dropped.
   if (::syscall(SYS_pivot_root, ".", ".") < 0) return -errno;
