@@ -273,7 +273,8 @@ Task<NodeReport> Session::run_jail(uint64_t session, const JailPlan& plan) {
   if (end.waited == -ETIME) {
     report.end = End::kTimeout;
     report.detail = fmt::format("longer than {} s", description_.timeout.count() / 1000.0);
-  } else if (end_why_ && !end.report) {
+  } else if (end_why_ && (!end.report || end.waited == -ECANCELED)) {
+    // A program that was asked to end may still end by itself before the kill reaches it.
     report.end = *end_why_;
     report.detail = end_detail_;
   }

@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 
 #include "fuse_channels/kernel.h"
 
@@ -22,6 +24,25 @@ constexpr uid_t kOwner = 20123;
 Options owned(Options options) {
   options.uid = options.gid = kOwner;
   return options;
+}
+
+// KERNEL: a process that dies closes its files one by one. One on the mount waits for an answer to
+// its FLUSH, which nobody gives any more, while the device that would end the connection is still
+// to be closed: the process can never end. So the device goes first when a test crashes.
+std::atomic<int> device_to_close = -1;
+
+void close_device(int) {
+  if (const int fd = device_to_close.exchange(-1); fd >= 0) ::close(fd);
+}
+
+void close_device_on_crash() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    struct sigaction action {};
+    action.sa_handler = close_device;
+    action.sa_flags = SA_RESETHAND;  // what comes after it is the default: the crash goes on
+    for (const int signal : {SIGABRT, SIGSEGV, SIGBUS}) ::sigaction(signal, &action, nullptr);
+  });
 }
 
 }  // namespace
@@ -58,8 +79,10 @@ Task<Status> DirectBacking::close(FdRef fuse_device, int32_t backing_id) {
 }
 
 Mount make_mount() {
+  close_device_on_crash();
   Mount mount;
   mount.device = must(::open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK), "/dev/fuse");
+  device_to_close = mount.device.get();
   const UniqueFd fs = must(::fsopen("fuse", FSOPEN_CLOEXEC), "fsopen");
   const auto set = [&](const char* key, const char* value) {
     const auto command = value != nullptr ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG;
@@ -91,7 +114,7 @@ Mounted::Mounted(Options options, std::vector<ChannelSpec> channels, Backing* ba
 Mounted::~Mounted() = default;
 
 int Mounted::open(const char* name, int flags) const {
-  const int fd = ::openat(root_.get(), name, flags | O_CLOEXEC);
+  const int fd = ::openat(root_.get(), name, flags | O_CLOEXEC, 0600);
   return fd >= 0 ? fd : -errno;
 }
 
