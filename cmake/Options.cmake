@@ -26,7 +26,8 @@ if(NOT ZVM_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
 endif()
 target_link_options(zvm_options INTERFACE -Wl,-z,relro,-z,now)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  target_compile_options(zvm_options INTERFACE -Wno-unused-command-line-argument)
+  # libstdc++ 12's own stable_partition uses what it deprecates.
+  target_compile_options(zvm_options INTERFACE -Wno-unused-command-line-argument -Wno-deprecated-declarations)
 else()
   # GCC 12 reports uninitialised members of moved-from std::variant/optional inside coroutine frames.
   target_compile_options(zvm_options INTERFACE -Wno-maybe-uninitialized)

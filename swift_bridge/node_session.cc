@@ -17,8 +17,7 @@ tl::unexpected<Error> broken(std::string what) {
 
 NodeSession::NodeSession(Loop& loop, std::unique_ptr<HostLink> link, RangeSource& ranges,
     size_t channels, uint32_t window)
-    : loop_(loop),
-      link_(std::move(link)),
+    : link_(std::move(link)),
       ranges_(ranges),
       window_(std::min(window, protocol::kMaxRead)),
       outputs_(channels),

@@ -65,7 +65,6 @@ class NodeSession {
   void grant(uint16_t channel);
   Error lost() const;
 
-  Loop& loop_;
   std::unique_ptr<HostLink> link_;
   RangeSource& ranges_;
   uint32_t window_;

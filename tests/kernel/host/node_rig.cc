@@ -20,6 +20,7 @@
 #include <thread>
 
 #include "base/digest.h"
+#include "tests/kernel/jail_capability.h"
 #include "tests/unit/replica/swift_files.h"
 
 namespace zvm::host::testing {
@@ -111,14 +112,7 @@ void kill_and_reap(pid_t& pid) {
 }  // namespace
 
 std::string missing_capability() {
-  if (::geteuid() != 0) return "root";
-  if (::access("/dev/fuse", R_OK | W_OK) != 0) return "/dev/fuse";
-  const pid_t pid = ::fork();
-  if (pid == 0)
-    ::_exit(::unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET) == 0 ? 0 : 1);
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  return status == 0 ? "" : "user, pid, mount and network namespaces";
+  return zvm::testing::missing_for_jails();
 }
 
 NodeRig::NodeRig(const Settings& settings) : key_(32, 'k'), port_(free_port()) {

@@ -19,6 +19,8 @@
 #include <iterator>
 #include <thread>
 
+#include "tests/kernel/jail_capability.h"
+
 namespace zvm::loader::testing {
 
 namespace {
@@ -52,14 +54,7 @@ FdRef program_memfd(const std::string& path) {
 }  // namespace
 
 std::string missing_capability() {
-  if (::geteuid() != 0) return "root";
-  if (::access("/dev/fuse", R_OK | W_OK) != 0) return "/dev/fuse";
-  const pid_t pid = ::fork();
-  if (pid == 0)
-    ::_exit(::unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET) == 0 ? 0 : 1);
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  return status == 0 ? "" : "user, pid, mount and network namespaces";
+  return zvm::testing::missing_for_jails();
 }
 
 TestBroker::TestBroker() {
